@@ -1,0 +1,197 @@
+"""CloudEvents in, nouns out: the only place that knows the payloads' field names.
+
+Budget notifications: https://docs.cloud.google.com/billing/docs/how-to/budgets-programmatic-notifications
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, NoReturn
+
+from shared.errors import EventRejected
+from shared.model import BudgetNotification
+
+_LARGEST = Decimal(10) ** 15
+_NAME_LIMIT = 256
+_BILLING_ACCOUNT = re.compile(r"[0-9A-Za-z-]{1,64}\Z")
+_BUDGET_ID = re.compile(r"[0-9A-Za-z._-]{1,128}\Z")
+_CURRENCY = re.compile(r"[A-Z]{3}\Z")
+
+
+def budget_notification(attributes: Mapping[str, Any], data: Any) -> BudgetNotification:
+    """Decode a ``google.cloud.pubsub.topic.v1.messagePublished`` event that carries a budget notification.
+
+    Args:
+        attributes: The CloudEvent's context attributes; ``id`` and ``time`` are read.
+        data: The CloudEvent's data as it arrived; anything at all.
+
+    Raises:
+        EventRejected: It is not a budget notification, or one that cannot be read. Nothing else is ever raised.
+    """
+    message = _message(data)
+    labels = message.get("attributes")
+    if not isinstance(labels, dict):
+        labels = {}
+    if "budgetId" not in labels:
+        _reject_other_schema(labels)
+    payload = json_object(_payload(message))
+    account, budget = labels.get("billingAccountId"), labels["budgetId"]
+    if not isinstance(account, str) or not _BILLING_ACCOUNT.match(account):
+        raise EventRejected("wrong-type", f"the attribute billingAccountId is {_shown(account)}; expected something like 01D4EE-079462-DFD6EC")
+    if not isinstance(budget, str) or not _BUDGET_ID.match(budget):
+        raise EventRejected("wrong-type", f"the attribute budgetId is {_shown(budget)}; expected a uuid")
+    return BudgetNotification(
+        billing_account=account,
+        budget_id=budget,
+        budget_name=_text(payload, "budgetDisplayName"),
+        cost=_required(payload, "costAmount"),
+        amount=_not_negative("budgetAmount", _required(payload, "budgetAmount")),
+        currency=_currency(payload),
+        period_start=_instant("costIntervalStart", payload.get("costIntervalStart")),
+        actual_threshold=_threshold(payload, "alertThresholdExceeded"),
+        forecast_threshold=_threshold(payload, "forecastThresholdExceeded"),
+        message_id=str(attributes.get("id", "")),
+        sent_at=_instant("the event's time", attributes.get("time") or message.get("publishTime") or message.get("publish_time")),
+    )
+
+
+def task(data: Any) -> Mapping[str, str]:
+    """Decode a message of the tasks topic: ``{"task": "tick"}`` or ``{"task": "resume", "entry": KEY}``.
+
+    Raises:
+        EventRejected: It is neither.
+    """
+    payload = json_object(_payload(_message(data)))
+    name, entry = payload.get("task"), payload.get("entry")
+    if name == "tick":
+        return {"task": "tick"}
+    if name == "resume" and isinstance(entry, str) and entry:
+        return {"task": "resume", "entry": entry}
+    raise EventRejected("unknown-task", f'the message is {_shown(payload)}; expected {{"task": "tick"}} or {{"task": "resume", "entry": KEY}}')
+
+
+def json_object(raw: bytes) -> dict[str, Any]:
+    """Parse one JSON object with exact numbers.
+
+    Raises:
+        EventRejected: It is not UTF-8, not JSON, not an object, or holds a number that is no finite number.
+    """
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise EventRejected("not-utf8", f"the data is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    try:
+        payload = json.loads(text, parse_float=_number, parse_int=_number, parse_constant=_not_finite)
+    except (ValueError, RecursionError) as error:
+        raise EventRejected("not-json", f"the data is not JSON: {str(error)[:200]}") from error
+    if not isinstance(payload, dict):
+        raise EventRejected("not-object", f"the data is {_shown(payload)}; expected a JSON object")
+    return payload
+
+
+def _message(data: Any) -> dict[str, Any]:
+    message = data.get("message") if isinstance(data, dict) else None
+    if not isinstance(message, dict):
+        raise EventRejected("not-pubsub", f"the event's data is {_shown(data)}; expected an object with a Pub/Sub message in it")
+    return message
+
+
+def _payload(message: Mapping[str, Any]) -> bytes:
+    encoded = message.get("data")
+    if not encoded:
+        raise EventRejected("no-data", "the Pub/Sub message has attributes and no data")
+    if not isinstance(encoded, str):
+        raise EventRejected("wrong-type", f"the Pub/Sub message's data is {_shown(encoded)}; expected a base64 string")
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise EventRejected("not-base64", f"the Pub/Sub message's data is not base64: {error}") from error
+
+
+def _reject_other_schema(labels: Mapping[str, Any]) -> NoReturn:
+    if "SchemaVersion" in labels or "resourceName" in labels:
+        raise EventRejected("anomaly", f"a cost anomaly notification for {_shown(labels.get('resourceDisplayName'))} came on the budget topic; it is not acted upon")
+    raise EventRejected("no-budget-id", "the Pub/Sub message has no attribute budgetId, so it is no budget notification")
+
+
+def _number(digits: str) -> Decimal:
+    try:
+        number = Decimal(digits)
+    except InvalidOperation as error:
+        raise EventRejected("not-finite", f"the number {digits[:40]} cannot be represented") from error
+    if abs(number) >= _LARGEST:
+        raise EventRejected("not-finite", f"the number {digits[:40]} is larger than any budget")
+    return number
+
+
+def _not_finite(constant: str) -> NoReturn:
+    raise EventRejected("not-finite", f"the data holds {constant}, which is no amount of money")
+
+
+def _amount(payload: Mapping[str, Any], key: str) -> Decimal | None:
+    value = payload.get(key)
+    if isinstance(value, str):
+        try:
+            value = Decimal(value.strip())
+        except InvalidOperation:
+            raise EventRejected("wrong-type", f"{key} is {_shown(value)}; expected a number") from None
+        if not value.is_finite() or abs(value) >= _LARGEST:
+            raise EventRejected("not-finite", f"{key} is {_shown(value)}; expected a finite number")
+    if value is not None and not isinstance(value, Decimal):
+        raise EventRejected("wrong-type", f"{key} is {_shown(value)}; expected a number")
+    return value
+
+
+def _required(payload: Mapping[str, Any], key: str) -> Decimal:
+    value = _amount(payload, key)
+    if value is None:
+        raise EventRejected("wrong-type", f"{key} is missing; every budget notification has it")
+    return value
+
+
+def _not_negative(key: str, value: Decimal) -> Decimal:
+    if value < 0:
+        raise EventRejected("wrong-type", f"{key} is {value}; expected 0 or more")
+    return value
+
+
+def _threshold(payload: Mapping[str, Any], key: str) -> Decimal | None:
+    value = _amount(payload, key)
+    return None if value is None else _not_negative(key, value)
+
+
+def _text(payload: Mapping[str, Any], key: str) -> str:
+    value = payload.get(key)
+    if not isinstance(value, str):
+        raise EventRejected("wrong-type", f"{key} is {_shown(value)}; expected text")
+    # A lone surrogate can be written in JSON and nowhere else, so it would stop the journal from being written.
+    return value.encode(errors="replace").decode()[:_NAME_LIMIT]
+
+
+def _currency(payload: Mapping[str, Any]) -> str:
+    value = payload.get("currencyCode")
+    if not isinstance(value, str) or not _CURRENCY.match(value):
+        raise EventRejected("wrong-type", f"currencyCode is {_shown(value)}; expected three capital letters")
+    return value
+
+
+def _instant(key: str, value: Any) -> datetime:
+    try:
+        instant = datetime.fromisoformat(value)
+        return instant.astimezone(UTC) if instant.tzinfo else _no_zone(key, value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise EventRejected("wrong-type", f"{key} is {_shown(value)}; expected an instant such as 2026-11-01T07:00:00Z") from error
+
+
+def _no_zone(key: str, value: str) -> NoReturn:
+    raise EventRejected("wrong-type", f"{key} is {_shown(value)}, which names no time zone")
+
+
+def _shown(value: Any) -> str:
+    return "missing" if value is None else ascii(value)[:120]
