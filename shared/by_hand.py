@@ -1,0 +1,145 @@
+"""What people ask for: put it back, approve, cancel, hold, show, and what would happen at such a spend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+
+from shared import plan as planning
+from shared.entry import HELD, Entry, approve, ask_undo, cancel
+from shared.errors import Conflict, Gone, Unavailable, UnsafePlan
+from shared.journal import Holds
+from shared.model import Basis, BudgetNotification
+from shared.policy import reached
+from shared.watchdog import TRIES, Outcome, Watchdog, record
+from shared.work import BUDGET_ENTRIES
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """A person's requests, each recorded in the journal before it is carried out.
+
+    Attributes:
+        watchdog: Who carries them out.
+        by: Who asks, as it will be told to others.
+    """
+
+    watchdog: Watchdog
+    by: str
+
+    def entries(self) -> Iterator[Entry]:
+        """All open entries that can be read."""
+        return self.watchdog.journal.open_entries("")
+
+    def entry(self, key: str) -> Entry:
+        """One entry, open or closed.
+
+        Raises:
+            Gone: There is none of this key.
+        """
+        kept = self.watchdog.journal.load(key)
+        entry = kept.record if kept else self.watchdog.journal.load_closed(key)
+        if entry is None:
+            raise Gone(f"the journal has no entry {key!r}; `python -m functions list` names those that are open")
+        return entry
+
+    def restore_entry(self, key: str) -> Outcome:
+        """Put back all that the entry parked, and call off what it has not carried out."""
+        return self._change(key, lambda entry, now: ask_undo(entry, by=self.by, now=now))
+
+    def restore_all(self) -> list[Outcome]:
+        """Put back everything that is parked."""
+        entries = sorted(self.watchdog.journal.open_entries(BUDGET_ENTRIES), key=Entry.rank)
+        return [self.restore_entry(entry.key) for entry in entries]
+
+    def restore_resource(self, name: str) -> list[Outcome]:
+        """Put back one resource, by its short or its full name, in every entry that parked it.
+
+        Raises:
+            Gone: No entry has parked such a resource.
+        """
+        outcomes = []
+        for entry in sorted(self.watchdog.journal.open_entries(BUDGET_ENTRIES), key=Entry.rank):
+            meant = frozenset(target.resource for target in entry.targets if target.status in HELD and name in (target.resource, target.short_name))
+            if meant:
+                outcomes.append(self._change(entry.key, partial(_undo_of, by=self.by, resources=meant)))
+        if not outcomes:
+            raise Gone(f"nothing called {name!r} is parked; `python -m functions list` names what is")
+        return outcomes
+
+    def approve(self, key: str) -> Outcome:
+        """Say yes to the steps that wait for it."""
+        return self._change(key, lambda entry, _: approve(entry, by=self.by))
+
+    def cancel(self, key: str) -> Outcome:
+        """Call off the steps that have not been carried out."""
+        return self._change(key, lambda entry, _: cancel(entry, by=self.by))
+
+    def hold(self, name: str, until: datetime) -> None:
+        """Protect a resource, by its short or its full name, until then."""
+        for _ in range(TRIES):
+            kept = self.watchdog.journal.holds()
+            now = self.watchdog.world.clock.now()
+            current = {each: end for each, end in kept.record.until.items() if end > now}
+            holds = Holds(until={**current, name: until}, by={**{each: kept.record.by.get(each, "") for each in current}, name: self.by})
+            try:
+                return self.watchdog.journal.save_holds(kept, holds)
+            except Conflict:
+                continue
+        raise Unavailable("others write the holds all the time; try again", resource=name)
+
+    def simulate(self, budget: str, share: Decimal, basis: Basis) -> Entry:
+        """What a message of this budget at this share would do now, as an entry that is recorded nowhere. Reads only.
+
+        Raises:
+            Gone: The policy names no such budget.
+        """
+        watchdog = self.watchdog
+        now = watchdog.world.clock.now()
+        notification = BudgetNotification(
+            billing_account="simulated", budget_id=budget, budget_name=budget, cost=share if basis == "actual" else Decimal(0), amount=Decimal(1), currency="XXX",
+            period_start=now, actual_threshold=None, forecast_threshold=share if basis == "forecast" else None, message_id="simulated", sent_at=now,
+        )  # fmt: skip
+        rule = watchdog.policy.rule_for(notification)
+        if rule is None:
+            named = ", ".join(repr(each.budget) for each in watchdog.policy.budgets) or "none"
+            raise Gone(f"the policy names no budget {budget!r}; it names {named}")
+        steps = tuple(record(step, now) for step in reached(rule, notification))
+        worker = watchdog.worker
+        view = worker.look(steps, worker.places()) if planning.kinds(steps) else None
+        held = planning.held_by(watchdog.journal.open_entries(BUDGET_ENTRIES))
+        plan = planning.make(steps, view.resources if view else (), worker.guard(), held)
+        entry = Entry(
+            key="simulated", created=now, mode="observe", notification=notification, restore=rule.restore, steps=steps,
+            targets=tuple(target.but(status="rehearsed") for target in plan.targets), untouched=plan.untouched, unseen=view.unseen if view else (),
+        )  # fmt: skip
+        try:
+            planning.raise_if_unsafe(plan, watchdog.policy.limits)
+        except UnsafePlan as error:
+            refused = tuple(step.but(state="refused") for step in entry.steps)
+            return entry.but(steps=refused, targets=tuple(target.but(status="skipped", reason=f"refused: {error}") for target in entry.targets))
+        return entry
+
+    def _change(self, key: str, change: Callable[[Entry, datetime], Entry]) -> Outcome:
+        """Record the request in the entry, whoever works on it, and carry it on at once if nobody does."""
+        for _ in range(TRIES):
+            now = self.watchdog.world.clock.now()
+            kept = self.watchdog.journal.load(key)
+            if kept is None:
+                self.entry(key)
+                return Outcome("closed", key)
+            changed = change(kept.record, now)
+            try:
+                if changed != kept.record:
+                    self.watchdog.journal.save(kept, changed, now)
+            except Conflict:
+                continue
+            return self.watchdog.resume(key)
+        raise Unavailable("others write the entry all the time; try again", resource=key)
+
+
+def _undo_of(entry: Entry, now: datetime, *, by: str, resources: frozenset[str]) -> Entry:
+    return ask_undo(entry, by=by, now=now, resources=resources)

@@ -1,0 +1,212 @@
+"""The only writes to what people own: parking and restoring resources, many at once, each result named. Knows nothing of the journal."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shared.actions import Changes, State, blend
+from shared.entry import TargetRecord
+from shared.errors import CloudError, Conflict, Gone, Unavailable
+from shared.model import Place, Resource
+from shared.pace import Pacer
+from shared.plan import changes_of
+from shared.ports import Clock, Fleet
+
+FOLLOW = 60.0
+"""Seconds to follow one operation."""
+_GLANCE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One target to be worked on.
+
+    Attributes:
+        target: Its record.
+        seen: The resource as it was just seen; None where it has to be read first.
+        back: For a restore, what another entry still wants it to be; None where the state from before the watchdog is put back.
+    """
+
+    target: TargetRecord
+    seen: Resource | None = None
+    back: State | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a job.
+
+    Attributes:
+        target: Its record afterwards.
+        moved: The live resource, where it no longer is as it was seen and has to be planned anew.
+        again: Whether trying again soon may help.
+        patience: Seconds that the platform asked to wait, if it did.
+        back: As in the job.
+    """
+
+    target: TargetRecord
+    moved: Resource | None = None
+    again: bool = False
+    patience: float = 0.0
+    back: State | None = None
+
+
+def park(job: Job, fleet: Fleet) -> Result:
+    """Bring the resource to the wanted state and read it back."""
+    target, changes = job.target, _changes(job.target)
+    try:
+        live = job.seen or fleet.get(target.resource)
+        if live.state != target.found:
+            if target.maybe and changes.reached(live.state, target.wanted):
+                return Result(_verified(target, live))
+            return Result(target, moved=live)
+        fleet.write(live, target.wanted, timeout=FOLLOW)
+        target = target.but(maybe=True)
+        live = fleet.get(target.resource)
+    except Gone:
+        return Result(target.but(status="skipped", reason="was deleted meanwhile"))
+    except Conflict as error:
+        return _moved(target, fleet, error)
+    except CloudError as error:
+        return _failed(target.but(status="failed", maybe=target.maybe or isinstance(error, Unavailable)), error)
+    if changes.reached(live.state, target.wanted):
+        return Result(_verified(target, live))
+    return Result(target, moved=live)
+
+
+def _verified(target: TargetRecord, live: Resource) -> TargetRecord:
+    return target.but(status="verified", wrote=dict(live.state), reason="", attempts=0, retry_at=None)
+
+
+def restore(job: Job, fleet: Fleet) -> Result:
+    """Put back what was there before, as far as the live state still is what the watchdog made of it."""
+    target, changes = job.target, _changes(job.target)
+    original = target.before if job.back is None else job.back
+    try:
+        live = fleet.get(target.resource)
+        back = _back(target, original, live, changes)
+        if back == live.state:
+            return Result(_settled(target, original, live, back))
+        fleet.write(live, back, timeout=FOLLOW)
+        after = fleet.get(target.resource)
+    except Gone:
+        return Result(target.but(status="left", reason="was deleted meanwhile"))
+    except Conflict as error:
+        return Result(target.but(attempts=target.attempts + 1, reason=str(error)), again=True, back=job.back)
+    except CloudError as error:
+        return replace(_failed(target, error), back=job.back)
+    return Result(_settled(target, original, after, back, by=live.last_modifier))
+
+
+def _back(target: TargetRecord, original: State, live: Resource, changes: Changes) -> dict[str, Any]:
+    wrote = target.wrote
+    if wrote is None:
+        wrote = dict(live.state) if changes.reached(live.state, target.wanted) else target.wanted
+    ours = (wrote, target.found)
+    return blend(changes.groups(original, live.state, *ours), live=live.state, ours=ours, original=original)
+
+
+def _settled(target: TargetRecord, original: State, live: Resource, back: dict[str, Any], by: str = "") -> TargetRecord:
+    """The record after a restore: put back, or left as somebody else made it, or different from what was written."""
+    target = target.but(attempts=0, retry_at=None, drift=None)
+    if live.state == original:
+        return target.but(status="restored", reason="" if original == target.before else "another entry still parks it, in its own way")
+    if live.state == back:
+        who = by or live.last_modifier or "somebody else"
+        return target.but(status="left", reason=f"changed meanwhile by {who}: {_differences(original, live.state)}")
+    return target.but(status="restored", reason=f"Cloud Run made something else of it: {_differences(back, live.state)}; set it by hand if that matters")
+
+
+def _differences(expected: Any, found: Any) -> str:
+    return ", ".join(f"{name} is {found[name]} and not {expected[name]}" for name in expected if found[name] != expected[name])
+
+
+def _moved(target: TargetRecord, fleet: Fleet, conflict: Conflict) -> Result:
+    try:
+        return Result(target, moved=fleet.get(target.resource))
+    except Gone:
+        return Result(target.but(status="skipped", reason="was deleted meanwhile"))
+    except CloudError:
+        return _failed(target.but(status="failed"), conflict)
+
+
+def _failed(target: TargetRecord, error: CloudError) -> Result:
+    again = isinstance(error, Unavailable)
+    patience = (error.retry_after or 0.0) if isinstance(error, Unavailable) else 0.0
+    return Result(target.but(attempts=target.attempts + 1, reason=str(error)), again=again, patience=patience)
+
+
+def _changes(target: TargetRecord) -> Changes:
+    changes = changes_of(target.use)
+    if changes is None:
+        raise TypeError(f"{target.use.action} changes nothing, so {target.resource} cannot be its target")
+    return changes
+
+
+class Crew:
+    """A bounded number of hands for calls to the cloud."""
+
+    def __init__(self, workers: int) -> None:
+        """With one worker everything happens in the caller's own thread, in order."""
+        self._workers = workers
+
+    def each(
+        self, jobs: Sequence[Job], work: Callable[[Job], Result], *, clock: Clock, pacer: Pacer, deadline: float, glance: Callable[[], None]
+    ) -> Iterator[Result]:
+        """Do the jobs, as many at once as there are hands and quota, and yield each result as it comes.
+
+        Args:
+            jobs: What to do; those of one place keep their order.
+            work: What to do with one; runs in another thread.
+            clock: Time.
+            pacer: The quota.
+            deadline: On the clock's monotonic scale; nothing is begun after it.
+            glance: Called every few seconds and after every result, in the caller's thread: the place to renew a lease.
+        """
+        queues: dict[Place, deque[Job]] = {}
+        for job in jobs:
+            queues.setdefault(job.target.place, deque()).append(job)
+        with contextlib.ExitStack() as stack:
+            pool = stack.enter_context(ThreadPoolExecutor(self._workers)) if self._workers > 1 else None
+            running: set[Future[Result]] = set()
+            while (queues and clock.monotonic() < deadline) or running:
+                pause = self._begin(queues, work, running, pool, clock, pacer, deadline)
+                if running:
+                    done, running = wait(running, timeout=min(pause, _GLANCE), return_when=FIRST_COMPLETED)
+                    for future in done:
+                        yield future.result()
+                elif queues and clock.monotonic() + pause < deadline:
+                    clock.sleep(min(pause, _GLANCE))
+                else:
+                    return
+                glance()
+
+    def _begin(
+        self, queues: dict[Place, deque[Job]], work: Callable[[Job], Result], running: set[Future[Result]], pool: ThreadPoolExecutor | None,
+        clock: Clock, pacer: Pacer, deadline: float,
+    ) -> float:  # fmt: skip
+        """Begin what may begin now; the answer is how many seconds to wait before more may."""
+        pause = _GLANCE
+        for place in list(queues):
+            while queues[place] and len(running) < self._workers and clock.monotonic() < deadline:
+                needed = pacer.wait(place, clock.monotonic())
+                if needed:
+                    pause = min(pause, needed)
+                    break
+                pacer.sent(place, clock.monotonic())
+                job = queues[place].popleft()
+                running.add(pool.submit(work, job) if pool else _at_once(work, job))
+            if not queues[place]:
+                del queues[place]
+        return pause
+
+
+def _at_once(work: Callable[[Job], Result], job: Job) -> Future[Result]:
+    future: Future[Result] = Future()
+    future.set_result(work(job))
+    return future

@@ -1,0 +1,360 @@
+"""The journal's noun: one plan from its first record to the day when all of it is put back, and what may happen to it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.model import Basis, BudgetNotification, Place
+
+SCHEMA = 1
+NEXT_PERIOD = "next period"
+"""Who asks for things to be put back when a budget's period has ended."""
+
+StepState = Literal["waiting", "approval", "open", "planned", "refused", "cancelled"]
+Status = Literal["intended", "verified", "failed", "skipped", "rehearsed", "restoring", "restored", "left"]
+
+UNSETTLED: frozenset[Status] = frozenset({"intended", "failed", "restoring"})
+"""Something is still to be done about the target."""
+HELD: frozenset[Status] = frozenset({"intended", "verified", "failed", "restoring"})
+"""The watchdog changed the target, or may have."""
+
+
+class Record(BaseModel):
+    """What is written to the journal: frozen, and strict about what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def but(self, **changes: Any) -> Self:
+        """The same with some fields changed."""
+        return self.model_copy(update=changes)
+
+
+class UseRecord(Record):
+    """An action with its parameters, as the policy had it when the step was reached.
+
+    Attributes:
+        action: The action's name.
+        params: Its parameters as plain JSON.
+    """
+
+    action: str
+    params: dict[str, Any]
+
+
+class StepRecord(Record):
+    """One step of the ladder within an entry.
+
+    Attributes:
+        key: ``actual-0.8``.
+        at: The share of the budget at which it is reached.
+        on: Which spend counts.
+        uses: What it does.
+        state: ``waiting`` until `opens_at`, ``approval`` until a person says yes, ``open`` to be planned, ``planned``, ``refused`` by a limit
+            (a person may approve it once the policy is mended), or ``cancelled``.
+        opens_at: When a waiting step opens.
+        decided_by: Who approved or cancelled it.
+        told: Whether people were told of its present state.
+    """
+
+    key: str
+    at: Decimal
+    on: Basis
+    uses: tuple[UseRecord, ...]
+    state: StepState
+    opens_at: datetime | None = None
+    decided_by: str = ""
+    told: bool = False
+
+
+class Drift(Record):
+    """A parked resource that came back without the watchdog.
+
+    Attributes:
+        by: Who changed it last.
+        state: What it is now.
+        seen_at: When that was noticed.
+    """
+
+    by: str
+    state: dict[str, Any]
+    seen_at: datetime
+
+
+class TargetRecord(Record):
+    """One resource that is changed, with all that is needed to put it back.
+
+    Attributes:
+        resource: The full name.
+        kind: The kind of resource.
+        use: The action that changes it.
+        step: The key of the step that asks for it (the strongest, where several do).
+        before: The state to put back. Never overwritten by a state that the watchdog itself made.
+        found: The state that was there when this change was planned; differs from `before` where an earlier step had parked it already.
+        wanted: The state to reach.
+        wrote: The state as it was read after the change; None until that was seen.
+        status: See `Status`. ``intended`` after a crash means "maybe changed".
+        reason: Why it failed, was skipped, was left alone or differs.
+        rank: Where several entries hold one resource, the highest rank took it over last, and keeps the state to put back.
+        maybe: A write was sent whose outcome is not known.
+        attempts: How many times it failed in a row.
+        retry_at: Not before then.
+        replans: How often it was planned anew because somebody else changed it meanwhile.
+        saving: US dollars a month at list price, an estimate.
+        remains: What goes on costing all the same.
+        drift: Set while it stands changed by somebody else.
+        last_modifier: Who had changed it last when it was planned.
+        told: The status that people were last told of.
+    """
+
+    resource: str
+    kind: str
+    use: UseRecord
+    step: str
+    before: dict[str, Any]
+    found: dict[str, Any]
+    wanted: dict[str, Any]
+    wrote: dict[str, Any] | None = None
+    status: Status = "intended"
+    reason: str = ""
+    rank: int = 0
+    maybe: bool = False
+    attempts: int = 0
+    retry_at: datetime | None = None
+    replans: int = 0
+    saving: Decimal = Decimal(0)
+    remains: tuple[str, ...] = ()
+    drift: Drift | None = None
+    last_modifier: str = ""
+    told: Status | None = None
+
+    @property
+    def place(self) -> Place:
+        """Its project and region."""
+        parts = self.resource.split("/")
+        return Place(parts[1], parts[3])
+
+    @property
+    def short_name(self) -> str:
+        """The last segment of its name."""
+        return self.resource.rsplit("/", 1)[-1]
+
+
+class UntouchedRecord(Record):
+    """A resource that was seen and is not changed.
+
+    Attributes:
+        resource: The full name.
+        reason: Why.
+    """
+
+    resource: str
+    reason: str
+
+
+class UnseenRecord(Record):
+    """A place that could not be looked at, and is looked at again later.
+
+    Attributes:
+        project: The project.
+        region: The region.
+        kind: The kind of resource that was asked for.
+        reason: What the platform answered.
+        attempts: How often in a row.
+        retry_at: When to look again; None when it is given up.
+    """
+
+    project: str
+    region: str
+    kind: str
+    reason: str
+    attempts: int = 1
+    retry_at: datetime | None = None
+
+
+class MessageRecord(Record):
+    """A message to people: written here first, sent afterwards, marked when sent.
+
+    Attributes:
+        id: Unique within the entry.
+        channel: Where it goes.
+        text: The whole of it as plain text.
+        blocks: The same as Block Kit.
+        created: When it was written.
+        sent_at: When Slack took it; None while it waits.
+        posted: The channel's id and the message's timestamp in Slack, empty where it only went to the log.
+        attempts: How often sending failed.
+        not_before: When to try again.
+        error: What Slack last answered.
+    """
+
+    id: str
+    channel: str
+    text: str
+    blocks: tuple[dict[str, Any], ...] = ()
+    created: datetime
+    sent_at: datetime | None = None
+    posted: tuple[str, str] | None = None
+    attempts: int = 0
+    not_before: datetime | None = None
+    error: str = ""
+
+
+class Lease(Record):
+    """Who works on the entry, and until when nobody else may.
+
+    Attributes:
+        owner: An invocation's own id.
+        until: When the lease ends unless it is renewed.
+    """
+
+    owner: str
+    until: datetime
+
+
+class Undo(Record):
+    """A request to put everything back.
+
+    Attributes:
+        by: ``next period`` or a person.
+        at: When it was asked.
+    """
+
+    by: str
+    at: datetime
+
+
+class Entry(Record):
+    """One object of the journal.
+
+    Attributes:
+        schema_version: The shape of this object; a newer one is left alone.
+        key: Its name, ``budget-20261101-actual-100-3f9c2a71b0``.
+        created: When it was recorded first.
+        mode: ``enforce``, or ``observe`` for a dry run.
+        notification: The budget message that caused it; None for a notice.
+        restore: ``next_period`` or ``manual``.
+        steps: The steps that it carries out.
+        targets: What it changes.
+        untouched: What was seen and is not changed, and why.
+        unseen: Where nothing could be seen.
+        messages: The outbox.
+        lease: Who works on it now.
+        undo: Set once somebody asked for everything to be put back.
+        look_at: When to see whether what is parked still is.
+        claimed: Whether its steps are known to stand in the budget's own record, so that no other entry carries them out.
+    """
+
+    schema_version: int = SCHEMA
+    key: str
+    created: datetime
+    mode: Literal["observe", "enforce"] = "enforce"
+    notification: BudgetNotification | None = None
+    restore: Literal["next_period", "manual"] = "next_period"
+    steps: tuple[StepRecord, ...] = ()
+    targets: tuple[TargetRecord, ...] = ()
+    untouched: tuple[UntouchedRecord, ...] = ()
+    unseen: tuple[UnseenRecord, ...] = ()
+    messages: tuple[MessageRecord, ...] = ()
+    lease: Lease | None = None
+    undo: Undo | None = None
+    look_at: datetime | None = None
+    claimed: bool = False
+
+    def with_targets(self, changed: Iterable[TargetRecord]) -> Entry:
+        """The same entry with these targets in place of those of the same resource, new ones at the end."""
+        by_name = {target.resource: target for target in self.targets}
+        by_name.update({target.resource: target for target in changed})
+        return self.but(targets=tuple(by_name.values()))
+
+    def parked(self) -> tuple[TargetRecord, ...]:
+        """The targets that the watchdog changed, or may have, and has not put back."""
+        return tuple(target for target in self.targets if target.status in HELD)
+
+    def rank(self) -> int:
+        """The highest rank of its targets."""
+        return max((target.rank for target in self.targets), default=0)
+
+    def saving(self) -> Decimal:
+        """US dollars a month at list price that the targets parked now save, an estimate."""
+        return sum((target.saving for target in self.targets if target.status == "verified" and target.drift is None), Decimal(0))
+
+    def news(self) -> tuple[TargetRecord, ...]:
+        """The targets whose present status people have not been told of; one that is still being worked on for the first time is no news."""
+        return tuple(
+            target
+            for target in self.targets
+            if target.status != target.told and (target.status not in UNSETTLED or target.attempts) and not (target.told == "failed" and target.status == "intended")
+        )
+
+    def due(self, now: datetime) -> datetime | None:
+        """When somebody should look at the entry again; None when all of it is done and it can be closed.
+
+        An entry that only waits for a person's yes is due in the far future: it stays open, but the tick does not read it.
+        """
+        times: list[datetime] = []
+        if self.news():
+            times.append(now)
+        for step in self.steps:
+            if not step.told:
+                times.append(now)
+            if step.state == "open":
+                times.append(now)
+            elif step.state == "waiting":
+                times.append(step.opens_at or now)
+            elif step.state in ("approval", "refused"):
+                times.append(FAR)
+        times.extend(target.retry_at or now for target in self.targets if target.status in UNSETTLED)
+        times.extend(place.retry_at for place in self.unseen if place.retry_at is not None)
+        times.extend(message.not_before or now for message in self.messages if message.sent_at is None)
+        if any(target.status == "verified" for target in self.targets):
+            times.append(self.look_at or now)
+        return min(times) if times else None
+
+
+FAR = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
+
+
+def backoff(attempts: int, *, first: timedelta = timedelta(minutes=1), longest: timedelta = timedelta(hours=1)) -> timedelta:
+    """How long to wait after so many failures in a row: doubling, bounded."""
+    doublings: int = 2 ** min(max(attempts - 1, 0), 16)
+    return min(longest, first * doublings)
+
+
+def ask_undo(entry: Entry, *, by: str, now: datetime, resources: frozenset[str] | None = None) -> Entry:
+    """Ask for what is parked to be put back: everything, or the named resources alone.
+
+    With everything, the steps that have not been carried out are cancelled too.
+    """
+    targets = [
+        target.but(status="restoring", attempts=0, retry_at=None, reason="", drift=None, told=None)
+        for target in entry.targets
+        if target.status in HELD and target.status != "restoring" and (resources is None or target.resource in resources)
+    ]
+    changed = entry.with_targets(targets)
+    if resources is not None:
+        return changed
+    steps = tuple(step if step.state in ("planned", "cancelled") else step.but(state="cancelled", decided_by=by, told=False) for step in entry.steps)
+    return changed.but(steps=steps, unseen=(), undo=entry.undo or Undo(by=by, at=now))
+
+
+def approve(entry: Entry, *, by: str) -> Entry:
+    """Open the steps that wait for a yes, or that a limit refused."""
+    steps = (step.but(state="open", decided_by=by, told=False) if step.state in ("approval", "refused") else step for step in entry.steps)
+    return entry.but(steps=tuple(steps))
+
+
+def cancel(entry: Entry, *, by: str) -> Entry:
+    """Call off every step that has not been carried out."""
+    steps = (step if step.state in ("planned", "cancelled") else step.but(state="cancelled", decided_by=by, told=False) for step in entry.steps)
+    return entry.but(steps=tuple(steps), unseen=())
+
+
+def open_due_steps(entry: Entry, now: datetime) -> Entry:
+    """Open the steps whose wait is over."""
+    steps = (step.but(state="open") if step.state == "waiting" and (step.opens_at is None or step.opens_at <= now) else step for step in entry.steps)
+    return entry.but(steps=tuple(steps))

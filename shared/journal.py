@@ -1,0 +1,258 @@
+"""The journal on the state bucket: entries, what is known of each budget, and holds. Every write names the generation that it replaces.
+
+    entries/KEY.json            open entries; the object's metadata says when to look at it again, so that a listing is the agenda
+    closed/KEY.json             entries with nothing left to do
+    budgets/ACCOUNT/ID.json     the newest period of a budget, and which entry carries out which of its steps
+    holds.json                  services that a person protects for a time
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from shared.entry import FAR, SCHEMA, Entry, Record
+from shared.errors import Conflict, JournalError
+from shared.ports import StateBucket
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+_OPEN, _CLOSED, _BUDGETS, _HOLDS = "entries/", "closed/", "budgets/", "holds.json"
+_SERIES_LIMIT = 500
+
+
+class SeriesPoint(Record):
+    """One budget message, remembered.
+
+    Attributes:
+        at: When it was sent.
+        cost: The spend it told.
+        amount: The budget's amount then.
+    """
+
+    at: datetime
+    cost: Decimal
+    amount: Decimal
+
+
+class BudgetState(Record):
+    """What is known of one budget.
+
+    Attributes:
+        schema_version: The shape of this object.
+        period_start: The newest period seen; messages of an older one are ignored.
+        claims: In that period, which entry carries out which step; keys begin with ``observe/`` for dry runs.
+        last_sent_at: When the newest message was sent.
+        series: The period's messages in the order of their sending, thinned to a few hundred.
+    """
+
+    schema_version: int = SCHEMA
+    period_start: datetime
+    claims: dict[str, str] = {}
+    last_sent_at: datetime
+    series: tuple[SeriesPoint, ...] = ()
+
+    def with_point(self, point: SeriesPoint) -> BudgetState:
+        """The same with one more message; a message seen before adds nothing."""
+        if point in self.series:
+            return self
+        series = sorted((*self.series, point), key=lambda each: each.at)
+        if len(series) > _SERIES_LIMIT:
+            series = [*series[:-1:2], series[-1]]
+        return self.but(series=tuple(series), last_sent_at=max(self.last_sent_at, point.at))
+
+
+class Holds(Record):
+    """Services that a person protects for a time: until when, by name or full name.
+
+    Attributes:
+        schema_version: The shape of this object.
+        until: The end of each hold.
+        by: Who asked for each.
+    """
+
+    schema_version: int = SCHEMA
+    until: dict[str, datetime] = {}
+    by: dict[str, str] = {}
+
+    def reason(self, resource: str, now: datetime) -> str | None:
+        """Why the resource is not to be touched now, or None."""
+        for name in (resource, resource.rsplit("/", 1)[-1]):
+            end = self.until.get(name)
+            if end is not None and end > now:
+                return f"held until {end:%Y-%m-%d %H:%M} UTC by {self.by.get(name, 'somebody')}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept(Generic[AnyRecord]):
+    """A record with the generation under which it is stored; 0 where it is not stored yet."""
+
+    record: AnyRecord
+    generation: int
+
+
+class Journal:
+    """Reads and writes the state bucket. Raises `CloudError` where the bucket does not answer and `JournalError` where an object cannot be read."""
+
+    def __init__(self, bucket: StateBucket) -> None:
+        """Take the bucket in hand."""
+        self._bucket = bucket
+
+    # entries
+
+    def create(self, entry: Entry, now: datetime) -> Kept[Entry] | None:
+        """Record a new entry; None where one of this key exists, or existed and was closed."""
+        try:
+            kept = self.save(Kept(entry, 0), entry, now)
+        except Conflict:
+            return None
+        # An entry leaves `entries/` only after its copy stands in `closed/`, so looking there afterwards cannot miss it.
+        if self._bucket.read(_closed(entry.key)) is not None:
+            self._bucket.delete(_open(entry.key), generation=kept.generation)
+            return None
+        return kept
+
+    def load(self, key: str) -> Kept[Entry] | None:
+        """The open entry of this key, or None."""
+        return self._read(_open(key), Entry)
+
+    def load_closed(self, key: str) -> Entry | None:
+        """The closed entry of this key, or None."""
+        kept = self._read(_closed(key), Entry)
+        return kept.record if kept else None
+
+    def save(self, kept: Kept[Entry], entry: Entry, now: datetime) -> Kept[Entry]:
+        """Replace the entry.
+
+        Raises:
+            Conflict: Somebody else wrote it meanwhile.
+        """
+        due = entry.due(now) or now
+        if entry.lease and entry.lease.until > due:
+            due = entry.lease.until
+        data = entry.model_dump_json().encode()
+        generation = self._bucket.write(_open(entry.key), data, generation=kept.generation, metadata={"due": due.isoformat()})
+        return Kept(entry, generation)
+
+    def confirm(self, kept: Kept[Entry]) -> None:
+        """Read the entry back and compare, before anything is changed on its word.
+
+        Raises:
+            JournalError: What is stored is not what was written.
+        """
+        stored = self._bucket.read(_open(kept.record.key))
+        if stored is None or stored.generation != kept.generation or stored.data != kept.record.model_dump_json().encode():
+            raise JournalError(_open(kept.record.key), "reads differently from what was written, so nothing was changed; see who else writes to the state bucket")
+
+    def discard(self, kept: Kept[Entry]) -> None:
+        """Delete an entry that never carried anything out."""
+        with contextlib.suppress(Conflict):
+            self._bucket.delete(_open(kept.record.key), generation=kept.generation)
+
+    def close(self, kept: Kept[Entry]) -> None:
+        """File the entry away; a crash between the two writes is mended by doing it again."""
+        name = _closed(kept.record.key)
+        stored = self._bucket.read(name)
+        if stored is None:
+            self._bucket.write(name, kept.record.model_dump_json().encode(), generation=0)
+        self._bucket.delete(_open(kept.record.key), generation=kept.generation)
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """The keys of all open entries that begin with the prefix."""
+        return [_key(listed.name) for listed in self._bucket.list(_OPEN + prefix)]
+
+    def agenda(self, now: datetime) -> list[str]:
+        """The keys of the open entries that are due, the longest overdue first; what says no time is due."""
+        due = ((_instant(listed.metadata.get("due", "")), _key(listed.name)) for listed in self._bucket.list(_OPEN))
+        return [key for at, key in sorted(due) if at <= now]
+
+    def open_entries(self, prefix: str) -> Iterator[Entry]:
+        """All open entries whose keys begin with the prefix and that can be read; those that cannot are reported by the tick."""
+        for key in self.keys(prefix):
+            with contextlib.suppress(JournalError):
+                kept = self.load(key)
+                if kept:
+                    yield kept.record
+
+    # budgets
+
+    def budget(self, account: str, budget: str) -> Kept[BudgetState] | None:
+        """What is known of a budget, or None."""
+        return self._read(_budget(account, budget), BudgetState)
+
+    def save_budget(self, account: str, budget: str, kept: Kept[BudgetState] | None, state: BudgetState) -> Kept[BudgetState]:
+        """Replace what is known of a budget.
+
+        Raises:
+            Conflict: Somebody else wrote it meanwhile.
+        """
+        data = state.model_dump_json().encode()
+        return Kept(state, self._bucket.write(_budget(account, budget), data, generation=kept.generation if kept else 0))
+
+    # holds
+
+    def holds(self) -> Kept[Holds]:
+        """The holds, ended ones among them."""
+        return self._read(_HOLDS, Holds) or Kept(Holds(), 0)
+
+    def save_holds(self, kept: Kept[Holds], holds: Holds) -> None:
+        """Replace the holds.
+
+        Raises:
+            Conflict: Somebody else wrote them meanwhile.
+        """
+        self._bucket.write(_HOLDS, holds.model_dump_json().encode(), generation=kept.generation)
+
+    def _read(self, name: str, shape: type[AnyRecord]) -> Kept[AnyRecord] | None:
+        stored = self._bucket.read(name)
+        if stored is None:
+            return None
+        try:
+            record = shape.model_validate_json(stored.data)
+        except ValidationError as error:
+            if _newer(stored.data):
+                raise JournalError(name, "was written by a newer version of the watchdog and is left alone; deploy that version again") from error
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the whole"
+            raise JournalError(name, f"cannot be read ({where}: {first['msg']}) and is left alone; restore an earlier version of the object") from error
+        return Kept(record, stored.generation)
+
+
+class _Version(BaseModel):
+    schema_version: int
+
+
+def _newer(data: bytes) -> bool:
+    try:
+        return _Version.model_validate_json(data).schema_version > SCHEMA
+    except ValidationError:
+        return False
+
+
+def _open(key: str) -> str:
+    return f"{_OPEN}{key}.json"
+
+
+def _closed(key: str) -> str:
+    return f"{_CLOSED}{key}.json"
+
+
+def _budget(account: str, budget: str) -> str:
+    return f"{_BUDGETS}{account}/{budget}.json"
+
+
+def _key(name: str) -> str:
+    return name.removeprefix(_OPEN).removesuffix(".json")
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return FAR - timedelta(days=365 * 7000)

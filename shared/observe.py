@@ -1,0 +1,82 @@
+"""What is there: the only reads of what people own, in parallel within a bound, and no place hides another."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from shared.entry import UnseenRecord, backoff
+from shared.errors import CloudError
+from shared.model import Place, Resource
+from shared.ports import Seen, World
+
+log = logging.getLogger(__name__)
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one look at several places found.
+
+    Attributes:
+        resources: All that was seen.
+        unseen: The places that could not be looked at, or only in part.
+    """
+
+    resources: tuple[Resource, ...]
+    unseen: tuple[UnseenRecord, ...]
+
+
+def observe(world: World, kinds: Iterable[str], places: Sequence[Place], *, wanted: Callable[[Resource], bool]) -> View:
+    """Look at all places for all kinds.
+
+    Args:
+        world: The ports.
+        kinds: Kinds of resources.
+        places: Projects and regions.
+        wanted: Of these the details are read too, which may cost further calls.
+    """
+    questions = [(kind, place) for kind in sorted(kinds) for place in places]
+    answers = each(world.workers, lambda question: _look(world, *question), questions)
+    resources: list[Resource] = []
+    unseen: list[UnseenRecord] = []
+    for (kind, place), (seen, fault) in zip(questions, answers, strict=True):
+        resources.extend(seen.resources)
+        if fault:
+            unseen.append(_unseen(kind, place, fault, world.clock.now()))
+    detailed = each(world.workers, lambda resource: _detail(world, resource) if wanted(resource) else resource, resources)
+    return View(tuple(detailed), tuple(unseen))
+
+
+def each(workers: int, ask: Callable[[In], Out], questions: Sequence[In]) -> list[Out]:
+    """Ask all questions, so many at once, and give the answers in the questions' order."""
+    if workers <= 1 or len(questions) <= 1:
+        return [ask(question) for question in questions]
+    with ThreadPoolExecutor(min(workers, len(questions))) as pool:
+        return list(pool.map(ask, questions))
+
+
+def _look(world: World, kind: str, place: Place) -> tuple[Seen, str]:
+    try:
+        seen = world.fleets[kind].list(place)
+    except CloudError as error:
+        log.warning("%s could not be looked at for %s: %s", place, kind, error)
+        return Seen(()), str(error)
+    return seen, f"the platform could not reach {', '.join(seen.unreachable)}" if seen.unreachable else ""
+
+
+def _detail(world: World, resource: Resource) -> Resource:
+    try:
+        return world.fleets[resource.kind].detail(resource)
+    except CloudError as error:
+        log.warning("%s: its revisions could not be read, so what they keep running is not known: %s", resource.name, error)
+        return resource
+
+
+def _unseen(kind: str, place: Place, reason: str, now: datetime) -> UnseenRecord:
+    return UnseenRecord(project=place.project, region=place.region, kind=kind, reason=reason, retry_at=now + backoff(1))

@@ -1,0 +1,214 @@
+"""What should change, and what not: pure, from what was seen to a plan, with the guards that may refuse it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from shared.actions import Changes, Move, State, blend, registry
+from shared.entry import Entry, StepRecord, TargetRecord, UntouchedRecord, UseRecord
+from shared.errors import UnsafePlan
+from shared.journal import Holds
+from shared.model import Resource
+from shared.policy import Limits, Protect
+from shared.select import Selector
+
+SHARE_APPLIES_FROM = 10
+"""Below so many resources a share of them says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Who is never touched, whatever a step selects.
+
+    Attributes:
+        protect: The policy's word on it.
+        holds: What people protect for a time.
+        itself: The watchdog's own project and service name, empty where it runs on no service.
+        now: For the holds.
+    """
+
+    protect: Protect
+    holds: Holds
+    itself: tuple[str, str]
+    now: datetime
+
+    def reason(self, resource: Resource, selector: Selector) -> str | None:
+        """Why the resource must not be touched, or None."""
+        if resource.facts.get("watchdog") or (resource.place.project, resource.short_name) == self.itself:
+            return "the watchdog itself"
+        if reason := self.protect.covers(resource):
+            return reason
+        if reason := self.holds.reason(resource.name, self.now):
+            return reason
+        if not selector.matches(resource):
+            return "not selected"
+        if resource.facts.get("function") and not selector.names(resource):
+            return "a Cloud Run function; only a step that selects it by its literal name may touch it"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be changed, the largest saving first, and what is not, by name.
+
+    Attributes:
+        targets: The changes.
+        untouched: The rest of what was seen, each with its reason.
+        seen: How many resources were looked at.
+    """
+
+    targets: tuple[TargetRecord, ...]
+    untouched: tuple[UntouchedRecord, ...]
+    seen: int
+
+    def __post_init__(self) -> None:
+        """Order is part of the plan's value: two plans of the same things are equal."""
+        object.__setattr__(self, "targets", tuple(sorted(self.targets, key=lambda target: (-target.saving, target.resource))))
+        object.__setattr__(self, "untouched", tuple(sorted(self.untouched, key=lambda record: record.resource)))
+
+
+def changes_of(use: UseRecord) -> Changes | None:
+    """How the action changes resources; None where it only speaks."""
+    return registry()[use.action].changes
+
+
+def params_of(use: UseRecord) -> Any:
+    """The action's parameters as its own model."""
+    return registry()[use.action].params.model_validate(use.params)
+
+
+def kinds(steps: Iterable[StepRecord]) -> set[str]:
+    """The kinds of resources that the steps ask for."""
+    return {changes.kind for step in steps for use in step.uses if (changes := changes_of(use))}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One action of one step, ready to be put to resources."""
+
+    step: StepRecord
+    use: UseRecord
+    changes: Changes
+    params: Any
+
+
+def make(steps: Sequence[StepRecord], resources: Iterable[Resource], guard: Guard, held: Mapping[str, TargetRecord]) -> Plan:
+    """Decide about every resource that was seen.
+
+    Args:
+        steps: The steps to be carried out together; where two touch one resource the stronger change wins.
+        resources: All that was seen, of all kinds that the steps ask for.
+        guard: Who is never touched.
+        held: What earlier plans keep parked, by resource; the state to put back is handed on from them.
+    """
+    asked = [_Asked(step, use, changes, params_of(use)) for step in steps for use in step.uses if (changes := changes_of(use))]
+    targets: list[TargetRecord] = []
+    untouched: list[UntouchedRecord] = []
+    seen = 0
+    for resource in resources:
+        seen += 1
+        decided = _decide(resource, [each for each in asked if each.changes.kind == resource.kind], guard, held.get(resource.name))
+        if isinstance(decided, TargetRecord):
+            targets.append(decided)
+        else:
+            untouched.append(UntouchedRecord(resource=resource.name, reason=decided))
+    return Plan(tuple(targets), tuple(untouched), seen)
+
+
+def again(target: TargetRecord, step: StepRecord, live: Resource, guard: Guard, held: TargetRecord | None) -> TargetRecord:
+    """Plan one target anew, since it no longer is as it was seen: with the live state, and with the state to put back corrected by what others changed.
+
+    Args:
+        target: Its record.
+        step: The step that asks for it.
+        live: The resource as it is now.
+        guard: Who is never touched.
+        held: What another entry holds of it, if any.
+    """
+    changes, params = _changes(target), params_of(target.use)
+    move = guard.reason(live, params.select) or changes.plan(live, params)
+    if held is not None and held.rank >= target.rank:
+        original, ours, rank = held.before, (*_made_by(held, live, changes), target.found), held.rank + 1
+    else:
+        original, ours, rank = target.before, (target.found,), target.rank
+    if target.maybe or target.wrote is not None:
+        ours = (*ours, *_made_by(target, live, changes))
+    before = blend(changes.groups(original, live.state, *ours), live=live.state, ours=ours, original=original)
+    if isinstance(move, str):
+        if target.maybe and before != live.state:
+            # Something of an earlier attempt still stands in it, so it must stay on the list of what is put back.
+            return target.but(status="verified", before=before, wrote=dict(live.state), reason=move)
+        return target.but(status="skipped", reason=move)
+    return target.but(
+        status="intended", step=step.key, before=before, found=dict(live.state), wanted=dict(move.wanted), wrote=None, saving=move.saving, rank=rank,
+        remains=move.remains, replans=target.replans + 1, last_modifier=live.last_modifier, reason="", retry_at=None, drift=None,
+    )  # fmt: skip
+
+
+def _made_by(target: TargetRecord, live: Resource, changes: Changes) -> tuple[State, ...]:
+    """The states that this target's plan made, or found before it: where the live one is among them, it is nobody else's doing."""
+    made: tuple[State, ...] = (target.found, target.wanted if target.wrote is None else target.wrote)
+    # In manual mode the platform unsets other fields by itself, so the live state may be the wanted one without being equal to it.
+    return (*made, live.state) if target.wrote is None and changes.reached(live.state, target.wanted) else made
+
+
+def reached(target: TargetRecord, live: Resource) -> bool:
+    """Whether the live resource still is as the watchdog wanted it."""
+    return _changes(target).reached(live.state, target.wanted)
+
+
+def held_by(entries: Iterable[Entry]) -> dict[str, TargetRecord]:
+    """What the entries hold, by resource; of several, the one that took it over last."""
+    held: dict[str, TargetRecord] = {}
+    for target in (target for entry in entries for target in entry.parked()):
+        if target.resource not in held or target.rank > held[target.resource].rank:
+            held[target.resource] = target
+    return held
+
+
+def raise_if_unsafe(plan: Plan, limits: Limits) -> None:
+    """Refuse a plan that changes more than the policy allows.
+
+    Raises:
+        UnsafePlan: With both numbers.
+    """
+    count = len(plan.targets)
+    if count > limits.targets:
+        raise UnsafePlan(f"{count} resources would be changed, and limits.targets allows {limits.targets}")
+    if plan.seen >= SHARE_APPLIES_FROM and count > limits.share * plan.seen:
+        percent = (Decimal(100) * count / plan.seen).quantize(Decimal(1))
+        raise UnsafePlan(f"{count} of {plan.seen} resources ({percent} %) would be changed, and limits.share allows {(limits.share * 100).normalize():f} %")
+
+
+def _changes(target: TargetRecord) -> Changes:
+    changes = changes_of(target.use)
+    if changes is None:
+        raise TypeError(f"{target.use.action} changes nothing, so {target.resource} cannot be its target")
+    return changes
+
+
+def _decide(resource: Resource, asked: Sequence[_Asked], guard: Guard, held: TargetRecord | None) -> TargetRecord | str:
+    reasons: list[str] = []
+    best: tuple[_Asked, Move] | None = None
+    for each in asked:
+        answer = guard.reason(resource, each.params.select) or each.changes.plan(resource, each.params)
+        if isinstance(answer, str):
+            reasons.append(answer)
+        elif best is None or answer.strength > best[1].strength:
+            best = (each, answer)
+    if best is None:
+        said = [reason for reason in reasons if reason != "not selected"]
+        return said[0] if said else "not selected"
+    chosen, move = best
+    before, rank = dict(resource.state), 0
+    if held is not None:
+        ours, rank = _made_by(held, resource, chosen.changes), held.rank + 1
+        before = blend(chosen.changes.groups(held.before, resource.state, *ours), live=resource.state, ours=ours, original=held.before)
+    return TargetRecord(
+        resource=resource.name, kind=resource.kind, use=chosen.use, step=chosen.step.key, before=before, found=dict(resource.state), rank=rank,
+        wanted=dict(move.wanted), saving=move.saving, remains=move.remains, last_modifier=resource.last_modifier,
+    )  # fmt: skip

@@ -1,0 +1,326 @@
+"""The one loop: a trigger becomes an entry, and an entry is carried on until nothing of it is left to do."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Literal
+
+from shared import report
+from shared.entry import NEXT_PERIOD, Entry, Lease, MessageRecord, StepRecord, UseRecord, ask_undo
+from shared.errors import CloudError, Conflict, EventRejected, JournalError, Unavailable
+from shared.journal import BudgetState, Journal, Kept, SeriesPoint
+from shared.model import BudgetNotification
+from shared.pace import Pacer
+from shared.policy import BudgetRule, Policy, Step, reached
+from shared.ports import World
+from shared.session import LEASE, Session
+from shared.work import BUDGET_ENTRIES, Worker
+
+log = logging.getLogger(__name__)
+
+TRIES = 20
+"""How often a write to the journal is tried anew when somebody else was quicker."""
+CLOCKS_DIFFER = timedelta(days=1)
+
+What = Literal["status", "stale", "older period", "busy", "closed", "carried on", "unfinished"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a trigger.
+
+    Attributes:
+        what: In a word.
+        entry: The key of the entry concerned, if any.
+    """
+
+    what: What
+    entry: str = ""
+
+
+@dataclass(frozen=True)
+class Watchdog:
+    """One invocation's worth of the watchdog.
+
+    Attributes:
+        world: The ports.
+        policy: The policy in force.
+        project: The watchdog's own project.
+        service: The name of the Cloud Run service it runs on; empty elsewhere.
+        time_budget: After so long nothing new is begun, and the tasks topic carries on.
+    """
+
+    world: World
+    policy: Policy
+    project: str
+    service: str = ""
+    time_budget: timedelta = timedelta(seconds=240)
+
+    @cached_property
+    def journal(self) -> Journal:
+        """The journal in the state bucket."""
+        return Journal(self.world.state)
+
+    @cached_property
+    def worker(self) -> Worker:
+        """The hands; their time begins to run when they are first needed."""
+        deadline = self.world.clock.monotonic() + self.time_budget.total_seconds()
+        return Worker(self.world, self.policy, (self.project, self.service), deadline, Pacer())
+
+    @cached_property
+    def owner(self) -> str:
+        """This invocation's name in leases."""
+        return uuid.uuid4().hex
+
+    # triggers
+
+    def respond(self, notification: BudgetNotification) -> list[Outcome]:
+        """Act on a budget message: carry out the steps that it newly reaches, and put back what an ended period parked.
+
+        Raises:
+            EventRejected: The message is foreign: of an account or a budget that the policy does not name, or of a period that has not begun.
+            Unavailable: Something did not answer; the same message can be handled again.
+            JournalError: What is known of this budget cannot be read.
+        """
+        rule = self._rule(notification)
+        for _ in range(TRIES):
+            try:
+                return self._respond(notification, rule)
+            except Conflict as conflict:
+                log.info("the journal was written by somebody else meanwhile; looking again: %s", conflict)
+        raise Unavailable("others write to the journal all the time; the message will be handled when it comes again")
+
+    def reject(self, error: EventRejected) -> None:
+        """Say once a day for each kind that a message was not acted upon."""
+        day = self.world.clock.now()
+        log.warning("message not acted upon (%s): %s", error.kind, error, extra={"labels": {"kind": error.kind}})
+        self._notice(f"notice-{day:%Y%m%d}-{error.kind}", report.rejected(kind=error.kind, detail=str(error), now=day))
+
+    def unreadable(self, error: JournalError) -> None:
+        """Say once that an object of the journal cannot be read and is left alone."""
+        log.error("%s", error)
+        digest = hashlib.sha256(str(error).encode()).hexdigest()[:10]
+        self._notice(f"notice-unreadable-{digest}", report.unreadable(name=error.name, detail=str(error), now=self.world.clock.now()))
+
+    def resume(self, key: str, *, look: bool = False) -> Outcome:
+        """Carry an entry on, wherever it stopped.
+
+        Args:
+            key: The entry's key.
+            look: See now whether what it parked still is.
+
+        Raises:
+            Unavailable: Something did not answer; it can be carried on again.
+            JournalError: The entry cannot be read.
+        """
+        try:
+            kept = self.journal.load(key)
+            if kept is None:
+                return Outcome("closed", key)
+            if look and kept.record.look_at:
+                kept = Kept(kept.record.but(look_at=self.world.clock.now()), kept.generation)
+            session = Session.open(self.journal, self.world.clock, self.owner, kept)
+            if session is None:
+                return Outcome("busy", key)
+            if not self._sure_of_claim(session):
+                session.discard()
+                return Outcome("closed", key)
+            return self._forward(session)
+        except Conflict as conflict:
+            log.info("%s: somebody else took it up: %s", key, conflict)
+            return Outcome("busy", key)
+
+    def tick(self) -> list[Outcome]:
+        """Carry on whatever is due, and say what could not be carried on; nothing that fails stops the rest."""
+        outcomes = []
+        for key in self.journal.agenda(self.world.clock.now()):
+            if self.world.clock.monotonic() >= self.worker.deadline:
+                break
+            outcomes.extend(self._carry_on(key))
+        return outcomes
+
+    # the ladder
+
+    def _rule(self, notification: BudgetNotification) -> BudgetRule:
+        allowed = self.policy.allowed_billing_accounts
+        if allowed and notification.billing_account not in allowed:
+            raise EventRejected("foreign-account", f"the billing account {notification.billing_account} is not in the policy's allowed_billing_accounts")
+        if notification.period_start > self.world.clock.now() + CLOCKS_DIFFER:
+            raise EventRejected("future-period", f"the period of budget {notification.budget_name!r} begins at {notification.period_start:%Y-%m-%d %H:%M} UTC, which is to come")
+        rule = self.policy.rule_for(notification)
+        if rule is None:
+            raise EventRejected("unknown-budget", f"the policy names no budget {notification.budget_name!r} ({notification.budget_id})")
+        return rule
+
+    def _respond(self, notification: BudgetNotification, rule: BudgetRule) -> list[Outcome]:
+        account, budget = notification.billing_account, notification.budget_id
+        kept = self.journal.budget(account, budget)
+        if kept and notification.period_start < kept.record.period_start:
+            return [Outcome("older period")]
+        stale = self.world.clock.now() - notification.sent_at > self.policy.stale_after
+        ended: list[str] = []
+        if kept and notification.period_start > kept.record.period_start:
+            if stale:
+                return [Outcome("stale")]
+            ended = self._end_period(kept.record)
+        state = self._state(kept, notification)
+        due = () if stale else tuple(step for step in reached(rule, notification) if self._claim(step) not in state.claims)
+        session = self._claimed(notification, rule, due) if due else None
+        if due and session is None:
+            return [Outcome("busy", self._key(notification, due))]
+        if session:
+            state = state.but(claims={**state.claims, **{self._claim(step): session.entry.key for step in due}})
+        try:
+            self.journal.save_budget(account, budget, kept, state)
+        except Conflict:
+            if session:
+                session.discard()
+            raise
+        outcomes = [outcome for key in ended for outcome in self._carry_on(key)]
+        if session:
+            session.put(session.entry.but(claimed=True))
+            outcomes.append(self._forward_or_leave(session))
+        others = sorted(set(state.claims.values()) - {session.entry.key if session else ""})
+        outcomes.extend(outcome for key in others for outcome in self._carry_on(key, look=True))
+        return outcomes or [Outcome("stale" if stale else "status")]
+
+    def _state(self, kept: Kept[BudgetState] | None, notification: BudgetNotification) -> BudgetState:
+        point = SeriesPoint(at=notification.sent_at, cost=notification.cost, amount=notification.amount)
+        if kept and notification.period_start == kept.record.period_start:
+            return kept.record.with_point(point)
+        return BudgetState(period_start=notification.period_start, last_sent_at=notification.sent_at, series=(point,))
+
+    def _claimed(self, notification: BudgetNotification, rule: BudgetRule, due: Sequence[Step]) -> Session | None:
+        """The entry for these steps in this worker's hands: new, or left behind by a worker that was killed; None while another works on it."""
+        now = self.world.clock.now()
+        entry = Entry(
+            key=self._key(notification, due), created=now, mode=self.policy.mode, notification=notification, restore=rule.restore,
+            steps=tuple(record(step, now) for step in due), lease=Lease(owner=self.owner, until=now + LEASE),
+        )  # fmt: skip
+        created = self.journal.create(entry, now)
+        if created:
+            return Session(self.journal, self.world.clock, self.owner, created)
+        kept = self.journal.load(entry.key)
+        return Session.open(self.journal, self.world.clock, self.owner, kept) if kept else None
+
+    def _end_period(self, state: BudgetState) -> list[str]:
+        """Ask for what the ended period parked to be put back, where the policy says so; the answer is the entries concerned.
+
+        This comes before the new period is written down, so that a crash in between only makes it happen again.
+        """
+        now = self.world.clock.now()
+        found = [kept for key in sorted(set(state.claims.values())) if (kept := self._load_readable(key))]
+        # The lowest rank first: what a later entry took over is left to it, and told once.
+        found.sort(key=lambda kept: kept.record.rank())
+        for kept in found:
+            entry = kept.record
+            whole = entry.restore == "next_period"
+            asked = ask_undo(entry, by=NEXT_PERIOD, now=now, resources=None if whole else frozenset())
+            if not whole:
+                asked = asked.but(steps=tuple(_called_off(step) for step in asked.steps), unseen=())
+            if asked != entry and not entry.undo:
+                self.journal.save(kept, asked, now)
+        return [kept.record.key for kept in found]
+
+    def _claim(self, step: Step) -> str:
+        return step.key if self.policy.mode == "enforce" else f"observe/{step.key}"
+
+    def _key(self, notification: BudgetNotification, due: Sequence[Step]) -> str:
+        """The same for every delivery of a message, and for every message that newly reaches the same steps."""
+        highest = max(due, key=lambda step: (step.at, step.on))
+        identity = (notification.billing_account, notification.budget_id, notification.period_start.isoformat(), self.policy.mode, *sorted(step.key for step in due))
+        digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:10]
+        percent = f"{(highest.at * 100).normalize():f}"
+        return f"{BUDGET_ENTRIES}{notification.period_start:%Y%m%d}-{highest.on}-{percent}-{digest}"
+
+    def _sure_of_claim(self, session: Session) -> bool:
+        """Whether the entry's steps are its own: a worker may have been killed between writing the entry and claiming its steps.
+
+        Raises:
+            Conflict: The budget's record was written meanwhile.
+        """
+        entry = session.entry
+        notification = entry.notification
+        if entry.claimed or notification is None:
+            return True
+        kept = self.journal.budget(notification.billing_account, notification.budget_id)
+        prefix = "" if entry.mode == "enforce" else "observe/"
+        claims = {prefix + step.key: entry.key for step in entry.steps}
+        state = kept.record if kept else self._state(None, notification)
+        ours = state.period_start == notification.period_start and all(state.claims.get(claim, entry.key) == entry.key for claim in claims)
+        if ours:
+            if kept is None or not claims.items() <= state.claims.items():
+                self.journal.save_budget(notification.billing_account, notification.budget_id, kept, state.but(claims={**state.claims, **claims}))
+            session.put(entry.but(claimed=True))
+        return ours
+
+    # entries
+
+    def _load_readable(self, key: str) -> Kept[Entry] | None:
+        try:
+            return self.journal.load(key)
+        except JournalError as error:
+            self.unreadable(error)
+            return None
+
+    def _carry_on(self, key: str, *, look: bool = False) -> list[Outcome]:
+        """Carry one entry of several on; whatever is wrong with it is said, and hides no other."""
+        labels = {"labels": {"entry": key}}
+        try:
+            return [self.resume(key, look=look)]
+        except JournalError as error:
+            self.unreadable(error)
+        except CloudError as error:
+            log.warning("%s could not be carried on and will be tried at the next tick: %s", key, error, extra=labels)
+        except Exception:  # a fault in one entry, or in our own code for it, must not keep the others parked
+            log.exception("%s could not be carried on because of a fault in the watchdog; it is tried again at the next tick", key, extra=labels)
+        return []
+
+    def _forward_or_leave(self, session: Session) -> Outcome:
+        """The claim stands, so a lost lease only means that somebody else goes on."""
+        try:
+            return self._forward(session)
+        except Conflict as conflict:
+            log.info("%s: somebody else took it up: %s", session.entry.key, conflict)
+            return Outcome("busy", session.entry.key)
+
+    def _forward(self, session: Session) -> Outcome:
+        key = session.entry.key
+        finished = self.worker.forward(session)
+        if session.release():
+            return Outcome("closed", key)
+        if finished:
+            return Outcome("carried on", key)
+        if self.world.tasks:
+            try:
+                self.world.tasks.resume(key)
+            except CloudError as error:
+                log.warning("%s: the tasks topic did not take the rest, so the next tick goes on: %s", key, error, extra={"labels": {"entry": key}})
+        return Outcome("unfinished", key)
+
+    def _notice(self, key: str, letter: report.Letter) -> None:
+        """A message that belongs to no plan, sent once for its key."""
+        now = self.world.clock.now()
+        message = MessageRecord(id=f"{key}/1", channel=self.policy.slack.channel, text=letter.text, blocks=letter.blocks, created=now)
+        created = self.journal.create(Entry(key=key, created=now, messages=(message,), lease=Lease(owner=self.owner, until=now + LEASE)), now)
+        if created:
+            session = Session(self.journal, self.world.clock, self.owner, created)
+            session.fresh_messages.add(message.id)
+            self._forward_or_leave(session)
+
+
+def record(step: Step, now: datetime) -> StepRecord:
+    """A step of the policy as an entry keeps it, its wait beginning now."""
+    uses = tuple(UseRecord(action=use.name, params=use.params.model_dump(mode="json")) for use in step.do)
+    state: Literal["approval", "waiting", "open"] = "approval" if step.approve else "waiting" if step.wait else "open"
+    return StepRecord(key=step.key, at=step.at, on=step.on, uses=uses, state=state, opens_at=now + step.wait if step.wait else None)
+
+
+def _called_off(step: StepRecord) -> StepRecord:
+    return step if step.state in ("planned", "cancelled") else step.but(state="cancelled", decided_by=NEXT_PERIOD, told=False)
