@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,11 +11,10 @@ from functools import partial
 from shared import plan as planning
 from shared.entry import HELD, Entry, approve, ask_undo, cancel
 from shared.errors import Conflict, Gone, Unavailable, UnsafePlan
-from shared.journal import Holds
+from shared.journal import BUDGET_ENTRIES, Holds, Survey
 from shared.model import Basis, BudgetNotification
 from shared.policy import reached
 from shared.watchdog import TRIES, Outcome, Watchdog, record
-from shared.work import BUDGET_ENTRIES
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,9 @@ class ByHand:
     watchdog: Watchdog
     by: str
 
-    def entries(self) -> Iterator[Entry]:
-        """All open entries that can be read."""
-        return self.watchdog.journal.open_entries("")
+    def survey(self) -> Survey:
+        """All open entries, and what is wrong with those that cannot be read."""
+        return self.watchdog.journal.survey("")
 
     def entry(self, key: str) -> Entry:
         """One entry, open or closed.
@@ -52,8 +51,12 @@ class ByHand:
 
     def restore_all(self) -> list[Outcome]:
         """Put back everything that is parked."""
-        entries = sorted(self.watchdog.journal.open_entries(BUDGET_ENTRIES), key=Entry.rank)
-        return [self.restore_entry(entry.key) for entry in entries]
+        keys = [entry.key for entry in sorted(self.watchdog.journal.survey(BUDGET_ENTRIES).entries, key=Entry.rank)]
+        outcomes = [self.restore_entry(key) for key in keys]
+        # A lower step's entry waits for the higher one that took its services over, and is done once that one is.
+        waiting = [outcome.entry for outcome in outcomes if outcome.what == "carried on"]
+        done = {outcome.entry: outcome for outcome in self.watchdog.carry_on_all(waiting)}
+        return [done.get(outcome.entry, outcome) for outcome in outcomes]
 
     def restore_resource(self, name: str) -> list[Outcome]:
         """Put back one resource, by its short or its full name, in every entry that parked it.
@@ -62,7 +65,7 @@ class ByHand:
             Gone: No entry has parked such a resource.
         """
         outcomes = []
-        for entry in sorted(self.watchdog.journal.open_entries(BUDGET_ENTRIES), key=Entry.rank):
+        for entry in sorted(self.watchdog.journal.survey(BUDGET_ENTRIES).entries, key=Entry.rank):
             meant = frozenset(target.resource for target in entry.targets if target.status in HELD and name in (target.resource, target.short_name))
             if meant:
                 outcomes.append(self._change(entry.key, partial(_undo_of, by=self.by, resources=meant)))
@@ -79,7 +82,7 @@ class ByHand:
         return self._change(key, lambda entry, _: cancel(entry, by=self.by))
 
     def hold(self, name: str, until: datetime) -> None:
-        """Protect a resource, by its short or its full name, until then."""
+        """Protect every resource of this short or full name until then; a time that has passed ends the hold."""
         for _ in range(TRIES):
             kept = self.watchdog.journal.holds()
             now = self.watchdog.world.clock.now()
@@ -110,8 +113,8 @@ class ByHand:
         steps = tuple(record(step, now) for step in reached(rule, notification))
         worker = watchdog.worker
         view = worker.look(steps, worker.places()) if planning.kinds(steps) else None
-        held = planning.held_by(watchdog.journal.open_entries(BUDGET_ENTRIES))
-        plan = planning.make(steps, view.resources if view else (), worker.guard(), held)
+        survey = watchdog.journal.survey(BUDGET_ENTRIES)
+        plan = planning.make(steps, view.resources if view else (), worker.apply.guard(survey.unknown), planning.held_by(survey.entries))
         entry = Entry(
             key="simulated", created=now, mode="observe", notification=notification, restore=rule.restore, steps=steps,
             targets=tuple(target.but(status="rehearsed") for target in plan.targets), untouched=plan.untouched, unseen=view.unseen if view else (),

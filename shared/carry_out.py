@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -10,13 +11,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.actions import Changes, State, blend
-from shared.entry import TargetRecord
+from shared.entry import Status, TargetRecord
 from shared.errors import CloudError, Conflict, Gone, Unavailable
 from shared.model import Place, Resource
 from shared.pace import Pacer
 from shared.plan import changes_of
 from shared.ports import Clock, Fleet
 
+log = logging.getLogger(__name__)
+
+AFTER_ANOTHER = "another entry that took it over is put back first"
+TOO_LATE = "the lease ran out before the write; whoever holds it now goes on"
 FOLLOW = 60.0
 """Seconds to follow one operation."""
 _GLANCE = 2.0
@@ -30,11 +35,13 @@ class Job:
         target: Its record.
         seen: The resource as it was just seen; None where it has to be read first.
         back: For a restore, what another entry still wants it to be; None where the state from before the watchdog is put back.
+        refusal: Why the resource as it is now must not be parked, or None; asked right before the write.
     """
 
     target: TargetRecord
     seen: Resource | None = None
     back: State | None = None
+    refusal: Callable[[Resource], str | None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +63,26 @@ class Result:
     back: State | None = None
 
 
-def park(job: Job, fleet: Fleet) -> Result:
-    """Bring the resource to the wanted state and read it back."""
-    target, changes = job.target, _changes(job.target)
+def park(job: Job, fleet: Fleet, may_write: Callable[[], bool]) -> Result:
+    """Bring the resource to the wanted state and read it back.
+
+    Args:
+        job: What to do.
+        fleet: The resources of this kind.
+        may_write: Whether the lease still covers a write; asked right before it.
+    """
+    target, changes, sent = job.target, _changes(job.target), False
     try:
         live = job.seen or fleet.get(target.resource)
         if live.state != target.found:
             if target.maybe and changes.reached(live.state, target.wanted):
                 return Result(_verified(target, live))
             return Result(target, moved=live)
+        if job.refusal(live):
+            return Result(target, moved=live)
+        if not may_write():
+            return Result(target.but(reason=TOO_LATE), again=True)
+        sent = True
         fleet.write(live, target.wanted, timeout=FOLLOW)
         target = target.but(maybe=True)
         live = fleet.get(target.resource)
@@ -73,7 +91,8 @@ def park(job: Job, fleet: Fleet) -> Result:
     except Conflict as error:
         return _moved(target, fleet, error)
     except CloudError as error:
-        return _failed(target.but(status="failed", maybe=target.maybe or isinstance(error, Unavailable)), error)
+        # Even an error that will come again may follow a change that was made: an operation can fail after its fields were written.
+        return _failed(target.but(status="failed", maybe=target.maybe or sent), error)
     if changes.reached(live.state, target.wanted):
         return Result(_verified(target, live))
     return Result(target, moved=live)
@@ -83,15 +102,17 @@ def _verified(target: TargetRecord, live: Resource) -> TargetRecord:
     return target.but(status="verified", wrote=dict(live.state), reason="", attempts=0, retry_at=None)
 
 
-def restore(job: Job, fleet: Fleet) -> Result:
-    """Put back what was there before, as far as the live state still is what the watchdog made of it."""
+def restore(job: Job, fleet: Fleet, may_write: Callable[[], bool]) -> Result:
+    """Put back what was there before, as far as the live state still is what the watchdog made of it; the arguments are those of `park`."""
     target, changes = job.target, _changes(job.target)
     original = target.before if job.back is None else job.back
     try:
         live = fleet.get(target.resource)
         back = _back(target, original, live, changes)
         if back == live.state:
-            return Result(_settled(target, original, live, back))
+            return Result(_settled(_quietly(target), original, live, back))
+        if not may_write():
+            return Result(target.but(reason=TOO_LATE), again=True, back=job.back)
         fleet.write(live, back, timeout=FOLLOW)
         after = fleet.get(target.resource)
     except Gone:
@@ -103,12 +124,17 @@ def restore(job: Job, fleet: Fleet) -> Result:
     return Result(_settled(target, original, after, back, by=live.last_modifier))
 
 
+def _quietly(target: TargetRecord) -> TargetRecord:
+    """Where the entry that had taken it over has put it back, that one has told of it."""
+    return target.but(told="restored") if target.reason == AFTER_ANOTHER else target
+
+
 def _back(target: TargetRecord, original: State, live: Resource, changes: Changes) -> dict[str, Any]:
     wrote = target.wrote
     if wrote is None:
         wrote = dict(live.state) if changes.reached(live.state, target.wanted) else target.wanted
     ours = (wrote, target.found)
-    return blend(changes.groups(original, live.state, *ours), live=live.state, ours=ours, original=original)
+    return blend(changes.groups(live.state, ours, original), live=live.state, ours=ours, original=original)
 
 
 def _settled(target: TargetRecord, original: State, live: Resource, back: dict[str, Any], by: str = "") -> TargetRecord:
@@ -191,22 +217,36 @@ class Crew:
         clock: Clock, pacer: Pacer, deadline: float,
     ) -> float:  # fmt: skip
         """Begin what may begin now; the answer is how many seconds to wait before more may."""
-        pause = _GLANCE
-        for place in list(queues):
-            while queues[place] and len(running) < self._workers and clock.monotonic() < deadline:
-                needed = pacer.wait(place, clock.monotonic())
+        pause, waiting = _GLANCE, set[Place]()
+        while len(running) < self._workers and (ready := [place for place in queues if place not in waiting]):
+            # One from each place in turn, so that a slow place does not take all hands.
+            for place in ready:
+                if len(running) >= self._workers or clock.monotonic() >= deadline:
+                    return pause
+                needed = pacer.take(place, clock.monotonic())
                 if needed:
                     pause = min(pause, needed)
-                    break
-                pacer.sent(place, clock.monotonic())
+                    waiting.add(place)
+                    continue
                 job = queues[place].popleft()
-                running.add(pool.submit(work, job) if pool else _at_once(work, job))
-            if not queues[place]:
-                del queues[place]
+                if not queues[place]:
+                    del queues[place]
+                running.add(pool.submit(_safely, work, job) if pool else _at_once(work, job))
         return pause
 
 
 def _at_once(work: Callable[[Job], Result], job: Job) -> Future[Result]:
     future: Future[Result] = Future()
-    future.set_result(work(job))
+    future.set_result(_safely(work, job))
     return future
+
+
+def _safely(work: Callable[[Job], Result], job: Job) -> Result:
+    """A fault in our own code for one resource is said, and hides no other."""
+    try:
+        return work(job)
+    except Exception as error:
+        log.exception("%s: a fault in the watchdog", job.target.resource)
+        reason = f"a fault in the watchdog itself: {type(error).__name__}: {error}; please report it"
+        status: Status = "restoring" if job.target.status == "restoring" else "failed"
+        return Result(job.target.but(status=status, maybe=True, attempts=job.target.attempts + 1, reason=reason))

@@ -109,6 +109,8 @@ class TargetRecord(Record):
         drift: Set while it stands changed by somebody else.
         last_modifier: Who had changed it last when it was planned.
         told: The status that people were last told of.
+        reparks: How often it was parked again after it had come back.
+        drift_told_at: When people were last told that it came back.
     """
 
     resource: str
@@ -131,6 +133,8 @@ class TargetRecord(Record):
     drift: Drift | None = None
     last_modifier: str = ""
     told: Status | None = None
+    reparks: int = 0
+    drift_told_at: datetime | None = None
 
     @property
     def place(self) -> Place:
@@ -165,7 +169,7 @@ class UnseenRecord(Record):
         kind: The kind of resource that was asked for.
         reason: What the platform answered.
         attempts: How often in a row.
-        retry_at: When to look again; None when it is given up.
+        retry_at: When to look again.
     """
 
     project: str
@@ -173,7 +177,7 @@ class UnseenRecord(Record):
     kind: str
     reason: str
     attempts: int = 1
-    retry_at: datetime | None = None
+    retry_at: datetime
 
 
 class MessageRecord(Record):
@@ -309,7 +313,7 @@ class Entry(Record):
             elif step.state in ("approval", "refused"):
                 times.append(FAR)
         times.extend(target.retry_at or now for target in self.targets if target.status in UNSETTLED)
-        times.extend(place.retry_at for place in self.unseen if place.retry_at is not None)
+        times.extend(place.retry_at for place in self.unseen)
         times.extend(message.not_before or now for message in self.messages if message.sent_at is None)
         if any(target.status == "verified" for target in self.targets):
             times.append(self.look_at or now)
@@ -358,3 +362,19 @@ def open_due_steps(entry: Entry, now: datetime) -> Entry:
     """Open the steps whose wait is over."""
     steps = (step.but(state="open") if step.state == "waiting" and (step.opens_at is None or step.opens_at <= now) else step for step in entry.steps)
     return entry.but(steps=tuple(steps))
+
+
+def pause(entry: Entry, until: datetime) -> Entry:
+    """Put off all that would change something; what is asked to be put back goes on."""
+
+    def later(instant: datetime | None) -> datetime:
+        return max(instant, until) if instant else until
+
+    steps = (
+        step.but(state="waiting", opens_at=later(step.opens_at)) if step.state == "open" or (step.state == "waiting" and later(step.opens_at) == until) else step
+        for step in entry.steps
+    )
+    targets = (target.but(retry_at=later(target.retry_at)) for target in entry.targets if target.status in ("intended", "failed"))
+    unseen = (place.but(retry_at=later(place.retry_at)) for place in entry.unseen)
+    changed = entry.with_targets(targets).but(steps=tuple(steps), unseen=tuple(unseen))
+    return changed.but(look_at=later(entry.look_at)) if entry.look_at else changed

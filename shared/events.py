@@ -18,7 +18,9 @@ from shared.errors import EventRejected
 from shared.model import BudgetNotification
 
 _LARGEST = Decimal(10) ** 15
+_FINEST = -12
 _NAME_LIMIT = 256
+_ENTRY = re.compile(r"[0-9A-Za-z._-]{1,200}\Z")
 _BILLING_ACCOUNT = re.compile(r"[0-9A-Za-z-]{1,64}\Z")
 _BUDGET_ID = re.compile(r"[0-9A-Za-z._-]{1,128}\Z")
 _CURRENCY = re.compile(r"[A-Z]{3}\Z")
@@ -56,7 +58,7 @@ def budget_notification(attributes: Mapping[str, Any], data: Any) -> BudgetNotif
         period_start=_instant("costIntervalStart", payload.get("costIntervalStart")),
         actual_threshold=_threshold(payload, "alertThresholdExceeded"),
         forecast_threshold=_threshold(payload, "forecastThresholdExceeded"),
-        message_id=str(attributes.get("id", "")),
+        message_id=_writable(str(attributes.get("id", ""))),
         sent_at=_instant("the event's time", attributes.get("time") or message.get("publishTime") or message.get("publish_time")),
     )
 
@@ -71,7 +73,7 @@ def task(data: Any) -> Mapping[str, str]:
     name, entry = payload.get("task"), payload.get("entry")
     if name == "tick":
         return {"task": "tick"}
-    if name == "resume" and isinstance(entry, str) and entry:
+    if name == "resume" and isinstance(entry, str) and _ENTRY.match(entry):
         return {"task": "resume", "entry": entry}
     raise EventRejected("unknown-task", f'the message is {_shown(payload)}; expected {{"task": "tick"}} or {{"task": "resume", "entry": KEY}}')
 
@@ -127,7 +129,12 @@ def _number(digits: str) -> Decimal:
         raise EventRejected("not-finite", f"the number {digits[:40]} cannot be represented") from error
     if abs(number) >= _LARGEST:
         raise EventRejected("not-finite", f"the number {digits[:40]} is larger than any budget")
-    return number
+    return _rounded(number)
+
+
+def _rounded(number: Decimal) -> Decimal:
+    """No amount of money and no threshold is told apart beyond this, and a tiny divisor would overflow."""
+    return Decimal(0) if number and number.adjusted() < _FINEST else number
 
 
 def _not_finite(constant: str) -> NoReturn:
@@ -143,6 +150,7 @@ def _amount(payload: Mapping[str, Any], key: str) -> Decimal | None:
             raise EventRejected("wrong-type", f"{key} is {_shown(value)}; expected a number") from None
         if not value.is_finite() or abs(value) >= _LARGEST:
             raise EventRejected("not-finite", f"{key} is {_shown(value)}; expected a finite number")
+        value = _rounded(value)
     if value is not None and not isinstance(value, Decimal):
         raise EventRejected("wrong-type", f"{key} is {_shown(value)}; expected a number")
     return value
@@ -170,8 +178,12 @@ def _text(payload: Mapping[str, Any], key: str) -> str:
     value = payload.get(key)
     if not isinstance(value, str):
         raise EventRejected("wrong-type", f"{key} is {_shown(value)}; expected text")
-    # A lone surrogate can be written in JSON and nowhere else, so it would stop the journal from being written.
-    return value.encode(errors="replace").decode()[:_NAME_LIMIT]
+    return _writable(value)
+
+
+def _writable(text: str) -> str:
+    """A lone surrogate can be written in JSON and nowhere else, so it would stop the journal from being written."""
+    return text.encode(errors="replace").decode()[:_NAME_LIMIT]
 
 
 def _currency(payload: Mapping[str, Any]) -> str:

@@ -9,21 +9,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from shared.entry import FAR, SCHEMA, Entry, Record
+from shared.entry import SCHEMA, Entry, Record
 from shared.errors import Conflict, JournalError
 from shared.ports import StateBucket
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 _OPEN, _CLOSED, _BUDGETS, _HOLDS = "entries/", "closed/", "budgets/", "holds.json"
+BUDGET_ENTRIES = "budget-"
+"""How the keys of entries begin that may hold resources."""
+_RESOURCE = re.compile(rb'"(projects/[^"]+/locations/[^"]+/[^"/]+/[^"/]+)"')
 _SERIES_LIMIT = 500
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 class SeriesPoint(Record):
@@ -49,6 +53,7 @@ class BudgetState(Record):
         claims: In that period, which entry carries out which step; keys begin with ``observe/`` for dry runs.
         last_sent_at: When the newest message was sent.
         series: The period's messages in the order of their sending, thinned to a few hundred.
+        ended: Entries of ended periods that could not be read when their period ended, and are still to be put back.
     """
 
     schema_version: int = SCHEMA
@@ -56,6 +61,7 @@ class BudgetState(Record):
     claims: dict[str, str] = {}
     last_sent_at: datetime
     series: tuple[SeriesPoint, ...] = ()
+    ended: tuple[str, ...] = ()
 
     def with_point(self, point: SeriesPoint) -> BudgetState:
         """The same with one more message; a message seen before adds nothing."""
@@ -95,6 +101,21 @@ class Kept(Generic[AnyRecord]):
 
     record: AnyRecord
     generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The open entries at one look.
+
+    Attributes:
+        entries: Those that can be read.
+        faults: What is wrong with each of the others.
+        unknown: Every resource that is named anywhere in those others: it may be parked, and nobody knows from what.
+    """
+
+    entries: tuple[Entry, ...]
+    faults: tuple[JournalError, ...]
+    unknown: frozenset[str]
 
 
 class Journal:
@@ -144,11 +165,15 @@ class Journal:
         """Read the entry back and compare, before anything is changed on its word.
 
         Raises:
+            Conflict: Somebody else wrote it meanwhile.
             JournalError: What is stored is not what was written.
         """
-        stored = self._bucket.read(_open(kept.record.key))
-        if stored is None or stored.generation != kept.generation or stored.data != kept.record.model_dump_json().encode():
-            raise JournalError(_open(kept.record.key), "reads differently from what was written, so nothing was changed; see who else writes to the state bucket")
+        name = _open(kept.record.key)
+        stored = self._bucket.read(name)
+        if stored is None or stored.generation != kept.generation:
+            raise Conflict("was written by somebody else right after us", resource=name)
+        if stored.data != kept.record.model_dump_json().encode():
+            raise JournalError(name, "reads differently from what was written, so nothing was changed; see who else writes to the state bucket")
 
     def discard(self, kept: Kept[Entry]) -> None:
         """Delete an entry that never carried anything out."""
@@ -172,13 +197,21 @@ class Journal:
         due = ((_instant(listed.metadata.get("due", "")), _key(listed.name)) for listed in self._bucket.list(_OPEN))
         return [key for at, key in sorted(due) if at <= now]
 
-    def open_entries(self, prefix: str) -> Iterator[Entry]:
-        """All open entries whose keys begin with the prefix and that can be read; those that cannot are reported by the tick."""
+    def survey(self, prefix: str) -> Survey:
+        """All open entries whose keys begin with the prefix: those that can be read, and what is known of the others."""
+        entries, faults = [], []
+        names: set[str] = set()
         for key in self.keys(prefix):
-            with contextlib.suppress(JournalError):
+            try:
                 kept = self.load(key)
-                if kept:
-                    yield kept.record
+            except JournalError as error:
+                faults.append(error)
+                stored = self._bucket.read(error.name)
+                names.update(match.decode(errors="replace") for match in _RESOURCE.findall(stored.data if stored else b""))
+                continue
+            if kept:
+                entries.append(kept.record)
+        return Survey(tuple(entries), tuple(faults), frozenset(names))
 
     # budgets
 
@@ -213,11 +246,11 @@ class Journal:
         stored = self._bucket.read(name)
         if stored is None:
             return None
+        if _newer(stored.data):
+            raise JournalError(name, "was written by a newer version of the watchdog and is left alone; deploy that version again")
         try:
             record = shape.model_validate_json(stored.data)
         except ValidationError as error:
-            if _newer(stored.data):
-                raise JournalError(name, "was written by a newer version of the watchdog and is left alone; deploy that version again") from error
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "the whole"
             raise JournalError(name, f"cannot be read ({where}: {first['msg']}) and is left alone; restore an earlier version of the object") from error
@@ -253,6 +286,7 @@ def _key(name: str) -> str:
 
 def _instant(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text)
+        instant = datetime.fromisoformat(text)
     except ValueError:
-        return FAR - timedelta(days=365 * 7000)
+        return _LONG_AGO
+    return instant if instant.tzinfo else _LONG_AGO

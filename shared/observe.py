@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -15,6 +15,8 @@ from shared.model import Place, Resource
 from shared.ports import Seen, World
 
 log = logging.getLogger(__name__)
+GLANCE = 5.0
+"""Seconds between two glances."""
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -32,7 +34,7 @@ class View:
     unseen: tuple[UnseenRecord, ...]
 
 
-def observe(world: World, kinds: Iterable[str], places: Sequence[Place], *, wanted: Callable[[Resource], bool]) -> View:
+def observe(world: World, kinds: Iterable[str], places: Sequence[Place], *, wanted: Callable[[Resource], bool], glance: Callable[[], None] | None = None) -> View:
     """Look at all places for all kinds.
 
     Args:
@@ -40,25 +42,36 @@ def observe(world: World, kinds: Iterable[str], places: Sequence[Place], *, want
         kinds: Kinds of resources.
         places: Projects and regions.
         wanted: Of these the details are read too, which may cost further calls.
+        glance: Called every few seconds, in the caller's thread: the place to renew a lease.
     """
     questions = [(kind, place) for kind in sorted(kinds) for place in places]
-    answers = each(world.workers, lambda question: _look(world, *question), questions)
+    answers = each(world.workers, lambda question: _look(world, *question), questions, glance)
     resources: list[Resource] = []
     unseen: list[UnseenRecord] = []
     for (kind, place), (seen, fault) in zip(questions, answers, strict=True):
         resources.extend(seen.resources)
         if fault:
             unseen.append(_unseen(kind, place, fault, world.clock.now()))
-    detailed = each(world.workers, lambda resource: _detail(world, resource) if wanted(resource) else resource, resources)
+    detailed = each(world.workers, lambda resource: _detail(world, resource) if wanted(resource) else resource, resources, glance)
     return View(tuple(detailed), tuple(unseen))
 
 
-def each(workers: int, ask: Callable[[In], Out], questions: Sequence[In]) -> list[Out]:
+def each(workers: int, ask: Callable[[In], Out], questions: Sequence[In], glance: Callable[[], None] | None = None) -> list[Out]:
     """Ask all questions, so many at once, and give the answers in the questions' order."""
+    glance = glance or (lambda: None)
     if workers <= 1 or len(questions) <= 1:
-        return [ask(question) for question in questions]
+        answers = []
+        for question in questions:
+            answers.append(ask(question))
+            glance()
+        return answers
     with ThreadPoolExecutor(min(workers, len(questions))) as pool:
-        return list(pool.map(ask, questions))
+        futures = [pool.submit(ask, question) for question in questions]
+        left = set(futures)
+        while left:
+            _, left = wait(left, timeout=GLANCE)
+            glance()
+        return [future.result() for future in futures]
 
 
 def _look(world: World, kind: str, place: Place) -> tuple[Seen, str]:

@@ -34,7 +34,7 @@ def _send(message: MessageRecord, world: World, *, fresh: bool) -> MessageRecord
     labels = {"labels": {"message": message.id}}
     if world.messenger is None or not message.channel:
         log.warning("Slack is not set up, so this message goes to the log alone: %s", message.text, extra=labels)
-        return message.but(sent_at=now)
+        return _short(message).but(sent_at=now)
     try:
         posted = None if fresh else world.messenger.find(message.channel, message.id, since=message.created - CLOCKS_DIFFER)
         posted = posted or _post(message, world.messenger)
@@ -46,7 +46,12 @@ def _send(message: MessageRecord, world: World, *, fresh: bool) -> MessageRecord
         wait = backoff(message.attempts + 1, first=timedelta(minutes=5))
         log.error("Slack refuses the message; it is kept and tried again in %s: %s", wait, error, extra=labels)  # noqa: TRY400  # no stack is needed
         return message.but(attempts=message.attempts + 1, not_before=now + wait, error=str(error))
-    return message.but(sent_at=world.clock.now(), posted=(posted.channel, posted.ts), error="")
+    return _short(message).but(sent_at=world.clock.now(), posted=(posted.channel, posted.ts), error="")
+
+
+def _short(message: MessageRecord) -> MessageRecord:
+    """What is sent stands in Slack; the journal keeps its first line alone, so that an entry does not grow with each message."""
+    return message.but(text=message.text.split("\n", 1)[0], blocks=())
 
 
 def _post(message: MessageRecord, messenger: Messenger) -> Posted:

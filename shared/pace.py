@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict, deque
 
 from shared.model import Place
@@ -12,21 +13,27 @@ WINDOW = 61.0
 
 
 class Pacer:
-    """Counts the writes of the last minute by place. For one thread."""
+    """Counts the writes of the last minute by place, for all threads of a process."""
 
     def __init__(self, writes: int = WRITES, window: float = WINDOW) -> None:
         """Begin with an empty window."""
         self._writes = writes
         self._window = window
         self._sent: defaultdict[Place, deque[float]] = defaultdict(deque)
+        self._lock = threading.Lock()
 
-    def wait(self, place: Place, now: float) -> float:
-        """Seconds until another write may go to the place; 0 when it may go now."""
-        sent = self._sent[place]
-        while sent and sent[0] <= now - self._window:
-            sent.popleft()
-        return sent[0] + self._window - now if len(sent) >= self._writes else 0.0
+    def take(self, place: Place, now: float) -> float:
+        """Take leave for one write to the place: 0 when it may go now and is counted, else the seconds until it may.
 
-    def sent(self, place: Place, now: float) -> None:
-        """Count one write."""
-        self._sent[place].append(now)
+        Args:
+            place: A project and region.
+            now: On the clock's monotonic scale.
+        """
+        with self._lock:
+            sent = self._sent[place]
+            while sent and sent[0] <= now - self._window:
+                sent.popleft()
+            if len(sent) >= self._writes:
+                return sent[0] + self._window - now
+            sent.append(now)
+            return 0.0

@@ -29,12 +29,14 @@ class Guard:
         holds: What people protect for a time.
         itself: The watchdog's own project and service name, empty where it runs on no service.
         now: For the holds.
+        unknown: Resources that stand in entries of the journal that cannot be read: what was there before them is not known.
     """
 
     protect: Protect
     holds: Holds
     itself: tuple[str, str]
     now: datetime
+    unknown: frozenset[str] = frozenset()
 
     def reason(self, resource: Resource, selector: Selector) -> str | None:
         """Why the resource must not be touched, or None."""
@@ -46,8 +48,10 @@ class Guard:
             return reason
         if not selector.matches(resource):
             return "not selected"
+        if resource.name in self.unknown:
+            return "an entry of the journal that cannot be read may have changed it, so what to put back is not known; mend that entry first"
         if resource.facts.get("function") and not selector.names(resource):
-            return "a Cloud Run function; only a step that selects it by its literal name may touch it"
+            return "a Cloud Run function, or built from source like one; only a step that selects it by its literal name may touch it"
         return None
 
 
@@ -131,13 +135,16 @@ def again(target: TargetRecord, step: StepRecord, live: Resource, guard: Guard, 
     """
     changes, params = _changes(target), params_of(target.use)
     move = guard.reason(live, params.select) or changes.plan(live, params)
-    if held is not None and held.rank >= target.rank:
-        original, ours, rank = held.before, (*_made_by(held, live, changes), target.found), held.rank + 1
-    else:
-        original, ours, rank = target.before, (target.found,), target.rank
+    original, rank = target.before, target.rank
+    ours: tuple[State, ...] = (target.found,)
+    if held is not None:
+        # What it made is nobody else's doing, even where it was planned before this target and written only afterwards.
+        ours = (*_made_by(held, live, changes), *ours)
+        if held.rank >= target.rank:
+            original, rank = held.before, held.rank + 1
     if target.maybe or target.wrote is not None:
         ours = (*ours, *_made_by(target, live, changes))
-    before = blend(changes.groups(original, live.state, *ours), live=live.state, ours=ours, original=original)
+    before = blend(changes.groups(live.state, ours, original), live=live.state, ours=ours, original=original)
     if isinstance(move, str):
         if target.maybe and before != live.state:
             # Something of an earlier attempt still stands in it, so it must stay on the list of what is put back.
@@ -207,7 +214,7 @@ def _decide(resource: Resource, asked: Sequence[_Asked], guard: Guard, held: Tar
     before, rank = dict(resource.state), 0
     if held is not None:
         ours, rank = _made_by(held, resource, chosen.changes), held.rank + 1
-        before = blend(chosen.changes.groups(held.before, resource.state, *ours), live=resource.state, ours=ours, original=held.before)
+        before = blend(chosen.changes.groups(resource.state, ours, held.before), live=resource.state, ours=ours, original=held.before)
     return TargetRecord(
         resource=resource.name, kind=resource.kind, use=chosen.use, step=chosen.step.key, before=before, found=dict(resource.state), rank=rank,
         wanted=dict(move.wanted), saving=move.saving, remains=move.remains, last_modifier=resource.last_modifier,

@@ -233,10 +233,8 @@ def _others(entry: Entry) -> list[str]:
     if entry.unseen:
         lines += ["", f"PLACES NOT SEEN ({len(entry.unseen):,})"]
         for place in entry.unseen:
-            again = (
-                f"looked at again at {stamp(place.retry_at)}" if place.retry_at else f"given up after {plural(place.attempts, 'attempt')}"
-            )
-            lines.append(f"  {clean(f'{place.project}/{place.region} ({place.kind}s): {place.reason}', 1000)}; {again}")
+            where = clean(f"{place.project}/{place.region} ({place.kind}s): {place.reason}", 1000)
+            lines.append(f"  {where}; looked at again at {stamp(place.retry_at)}")
     return lines
 
 

@@ -270,8 +270,7 @@ def unseen(entry: Entry, now: datetime) -> Iterator[Part]:
 
 
 def _blindness(place: UnseenRecord, now: datetime) -> str:
-    again = f"looked at again {ahead(place.retry_at, now)}" if place.retry_at else f"given up after {plural(place.attempts, 'attempt')}"
-    return f"{prose(place.reason)}; {again}"
+    return f"{prose(place.reason)}; looked at again {ahead(place.retry_at, now)}"
 
 
 def untouched(entry: Entry) -> Iterator[Part]:

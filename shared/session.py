@@ -9,6 +9,8 @@ from shared.journal import Journal, Kept
 from shared.ports import Clock
 
 LEASE = timedelta(seconds=60)
+WRITE_MARGIN = timedelta(seconds=35)
+"""A write is given up by its client after 30 seconds, so one that is sent with this much of the lease left cannot arrive after it."""
 SAVE_EVERY = 10.0
 """Seconds; Cloud Storage takes about one write a second of one object, and the lease has to be renewed well before its end."""
 
@@ -29,6 +31,7 @@ class Session:
         self._entry = kept.record
         self._results: dict[str, TargetRecord] = {}
         self._saved_at = clock.monotonic()
+        self._until = kept.record.lease.until if kept.record.lease else clock.now()
         self.fresh_messages: set[str] = set()
         """Messages that were written in this session, and so cannot have been posted before."""
 
@@ -70,9 +73,14 @@ class Session:
         leased = self.entry.but(lease=Lease(owner=self._owner, until=now + LEASE))
         self._kept = self._journal.save(self._kept, leased, now)
         self._entry = leased
+        self._until = now + LEASE
         self._saved_at = self._clock.monotonic()
         if confirm:
             self._journal.confirm(self._kept)
+
+    def may_write(self) -> bool:
+        """Whether a write that is sent now arrives while the lease holds, whatever happens to this worker; may be asked in any thread."""
+        return self._until - self._clock.now() > WRITE_MARGIN
 
     def glance(self) -> None:
         """Save now and then."""

@@ -6,27 +6,29 @@ import hashlib
 import logging
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Literal
 
 from shared import report
+from shared.apply import Applier
 from shared.entry import NEXT_PERIOD, Entry, Lease, MessageRecord, StepRecord, UseRecord, ask_undo
 from shared.errors import CloudError, Conflict, EventRejected, JournalError, Unavailable
-from shared.journal import BudgetState, Journal, Kept, SeriesPoint
+from shared.journal import BUDGET_ENTRIES, BudgetState, Journal, Kept, SeriesPoint
 from shared.model import BudgetNotification
 from shared.pace import Pacer
 from shared.policy import BudgetRule, Policy, Step, reached
 from shared.ports import World
 from shared.session import LEASE, Session
-from shared.work import BUDGET_ENTRIES, Worker
+from shared.work import Worker
 
 log = logging.getLogger(__name__)
 
 TRIES = 20
 """How often a write to the journal is tried anew when somebody else was quicker."""
 CLOCKS_DIFFER = timedelta(days=1)
+PERIOD_SILENT = timedelta(days=1)
 
 What = Literal["status", "stale", "older period", "busy", "closed", "carried on", "unfinished"]
 
@@ -54,6 +56,7 @@ class Watchdog:
         project: The watchdog's own project.
         service: The name of the Cloud Run service it runs on; empty elsewhere.
         time_budget: After so long nothing new is begun, and the tasks topic carries on.
+        pacer: The quota; to be shared by all invocations of a process.
     """
 
     world: World
@@ -61,6 +64,7 @@ class Watchdog:
     project: str
     service: str = ""
     time_budget: timedelta = timedelta(seconds=240)
+    pacer: Pacer = field(default_factory=Pacer)
 
     @cached_property
     def journal(self) -> Journal:
@@ -71,7 +75,7 @@ class Watchdog:
     def worker(self) -> Worker:
         """The hands; their time begins to run when they are first needed."""
         deadline = self.world.clock.monotonic() + self.time_budget.total_seconds()
-        return Worker(self.world, self.policy, (self.project, self.service), deadline, Pacer())
+        return Worker(Applier(self.world, self.policy, (self.project, self.service), deadline, self.pacer))
 
     @cached_property
     def owner(self) -> str:
@@ -84,14 +88,18 @@ class Watchdog:
         """Act on a budget message: carry out the steps that it newly reaches, and put back what an ended period parked.
 
         Raises:
-            EventRejected: The message is foreign: of an account or a budget that the policy does not name, or of a period that has not begun.
+            EventRejected: The message is foreign: of an account or a budget that the policy does not name, or of a period that has not begun. What an
+                ended period of such a budget left parked is put back all the same.
             Unavailable: Something did not answer; the same message can be handled again.
             JournalError: What is known of this budget cannot be read.
         """
-        rule = self._rule(notification)
+        foreign, rule = self._foreign(notification), self.policy.rule_for(notification)
         for _ in range(TRIES):
             try:
-                return self._respond(notification, rule)
+                outcomes = self._respond(notification, None if foreign else rule)
+                if foreign:
+                    raise foreign
+                return outcomes
             except Conflict as conflict:
                 log.info("the journal was written by somebody else meanwhile; looking again: %s", conflict)
         raise Unavailable("others write to the journal all the time; the message will be handled when it comes again")
@@ -140,38 +148,48 @@ class Watchdog:
         """Carry on whatever is due, and say what could not be carried on; nothing that fails stops the rest."""
         outcomes = []
         for key in self.journal.agenda(self.world.clock.now()):
-            if self.world.clock.monotonic() >= self.worker.deadline:
+            if self.world.clock.monotonic() >= self.worker.apply.deadline:
                 break
             outcomes.extend(self._carry_on(key))
         return outcomes
 
     # the ladder
 
-    def _rule(self, notification: BudgetNotification) -> BudgetRule:
-        allowed = self.policy.allowed_billing_accounts
-        if allowed and notification.billing_account not in allowed:
-            raise EventRejected("foreign-account", f"the billing account {notification.billing_account} is not in the policy's allowed_billing_accounts")
+    def _foreign(self, notification: BudgetNotification) -> EventRejected | None:
+        """Why no step may come of the message, if so.
+
+        Raises:
+            EventRejected: Nothing at all may come of it.
+        """
         if notification.period_start > self.world.clock.now() + CLOCKS_DIFFER:
             raise EventRejected("future-period", f"the period of budget {notification.budget_name!r} begins at {notification.period_start:%Y-%m-%d %H:%M} UTC, which is to come")
-        rule = self.policy.rule_for(notification)
-        if rule is None:
-            raise EventRejected("unknown-budget", f"the policy names no budget {notification.budget_name!r} ({notification.budget_id})")
-        return rule
+        allowed = self.policy.allowed_billing_accounts
+        if allowed and notification.billing_account not in allowed:
+            return EventRejected("foreign-account", f"the billing account {notification.billing_account} is not in the policy's allowed_billing_accounts")
+        if self.policy.rule_for(notification) is None:
+            return EventRejected("unknown-budget", f"the policy names no budget {notification.budget_name!r} ({notification.budget_id})")
+        return None
 
-    def _respond(self, notification: BudgetNotification, rule: BudgetRule) -> list[Outcome]:
+    def _respond(self, notification: BudgetNotification, rule: BudgetRule | None) -> list[Outcome]:
         account, budget = notification.billing_account, notification.budget_id
         kept = self.journal.budget(account, budget)
-        if kept and notification.period_start < kept.record.period_start:
+        if kept is None and rule is None:
+            return []
+        if kept and notification.period_start < kept.record.period_start and not _moved_back(notification, kept.record):
             return [Outcome("older period")]
         stale = self.world.clock.now() - notification.sent_at > self.policy.stale_after
         ended: list[str] = []
-        if kept and notification.period_start > kept.record.period_start:
+        state = self._state(kept, notification)
+        if kept and notification.period_start != kept.record.period_start:
             if stale:
                 return [Outcome("stale")]
-            ended = self._end_period(kept.record)
-        state = self._state(kept, notification)
-        due = () if stale else tuple(step for step in reached(rule, notification) if self._claim(step) not in state.claims)
-        session = self._claimed(notification, rule, due) if due else None
+            ended, unread = self._end_period({*kept.record.claims.values(), *kept.record.ended})
+            state = state.but(ended=unread)
+        elif kept and kept.record.ended and not stale:
+            ended, unread = self._end_period(set(kept.record.ended))
+            state = state.but(ended=unread)
+        due = () if stale or rule is None else tuple(step for step in reached(rule, notification) if self._claim(step) not in state.claims)
+        session = self._claimed(notification, rule, due) if due and rule else None
         if due and session is None:
             return [Outcome("busy", self._key(notification, due))]
         if session:
@@ -182,7 +200,7 @@ class Watchdog:
             if session:
                 session.discard()
             raise
-        outcomes = [outcome for key in ended for outcome in self._carry_on(key)]
+        outcomes = self.carry_on_all(ended)
         if session:
             session.put(session.entry.but(claimed=True))
             outcomes.append(self._forward_or_leave(session))
@@ -209,13 +227,24 @@ class Watchdog:
         kept = self.journal.load(entry.key)
         return Session.open(self.journal, self.world.clock, self.owner, kept) if kept else None
 
-    def _end_period(self, state: BudgetState) -> list[str]:
-        """Ask for what the ended period parked to be put back, where the policy says so; the answer is the entries concerned.
+    def _end_period(self, keys: set[str]) -> tuple[list[str], tuple[str, ...]]:
+        """Ask for what the ended period parked to be put back, where the policy says so.
 
         This comes before the new period is written down, so that a crash in between only makes it happen again.
+
+        Returns:
+            The entries concerned, and those that cannot be read now and have to be asked later.
         """
-        now = self.world.clock.now()
-        found = [kept for key in sorted(set(state.claims.values())) if (kept := self._load_readable(key))]
+        now, found, unread = self.world.clock.now(), [], []
+        for key in sorted(keys):
+            try:
+                kept = self.journal.load(key)
+            except JournalError as error:
+                self.unreadable(error)
+                unread.append(key)
+                continue
+            if kept:
+                found.append(kept)
         # The lowest rank first: what a later entry took over is left to it, and told once.
         found.sort(key=lambda kept: kept.record.rank())
         for kept in found:
@@ -226,7 +255,7 @@ class Watchdog:
                 asked = asked.but(steps=tuple(_called_off(step) for step in asked.steps), unseen=())
             if asked != entry and not entry.undo:
                 self.journal.save(kept, asked, now)
-        return [kept.record.key for kept in found]
+        return [kept.record.key for kept in found], tuple(unread)
 
     def _claim(self, step: Step) -> str:
         return step.key if self.policy.mode == "enforce" else f"observe/{step.key}"
@@ -262,12 +291,11 @@ class Watchdog:
 
     # entries
 
-    def _load_readable(self, key: str) -> Kept[Entry] | None:
-        try:
-            return self.journal.load(key)
-        except JournalError as error:
-            self.unreadable(error)
-            return None
+    def carry_on_all(self, keys: Sequence[str]) -> list[Outcome]:
+        """Carry on several entries, and once more those that are not done: one may have waited for another that came after it."""
+        outcomes = {key: outcome for key in keys for outcome in self._carry_on(key)}
+        outcomes.update({key: outcome for key, first in outcomes.items() if first.what == "carried on" for outcome in self._carry_on(key)})
+        return list(outcomes.values())
 
     def _carry_on(self, key: str, *, look: bool = False) -> list[Outcome]:
         """Carry one entry of several on; whatever is wrong with it is said, and hides no other."""
@@ -324,3 +352,11 @@ def record(step: Step, now: datetime) -> StepRecord:
 
 def _called_off(step: StepRecord) -> StepRecord:
     return step if step.state in ("planned", "cancelled") else step.but(state="cancelled", decided_by=NEXT_PERIOD, told=False)
+
+
+def _moved_back(notification: BudgetNotification, state: BudgetState) -> bool:
+    """Whether an earlier period is no late message but the budget's new period: sent a day after the last message of the later one.
+
+    A budget sends several messages a day, so after a day of silence the later period is no more: its length was changed.
+    """
+    return notification.sent_at - state.last_sent_at > PERIOD_SILENT

@@ -65,8 +65,8 @@ class Changes(Protocol):
         """Whether the live state does what was wanted, whatever else the platform made of it."""
         ...
 
-    def groups(self, *states: State) -> tuple[tuple[str, ...], ...]:
-        """The fields of the state that stand or fall together between these states."""
+    def groups(self, live: State, ours: tuple[State, ...], original: State) -> tuple[tuple[str, ...], ...]:
+        """The fields of the state that stand or fall together when these states are blended; the arguments are those of `blend`."""
         ...
 
     def line(self, before: State, after: State) -> str:

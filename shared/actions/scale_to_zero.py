@@ -48,27 +48,32 @@ class Services:
         return Move(wanted, STOPPED if params.to == "stopped" else IDLE, saving, remains)
 
     def reached(self, state: State, wanted: State) -> bool:
-        """In manual mode only the count matters, since the platform may unset the service's minimum and maximum by itself."""
+        """In manual mode only the count matters, and in automatic mode what keeps instances warm; the platform and the owner may change the rest."""
         if wanted["mode"] == "manual":
-            return bool(state["mode"] == "manual" and state["count"] == wanted["count"])
-        return all(state[name] == wanted[name] for name in ("mode", "minimum", "maximum", "revision_minimum"))
+            return _mode(state) == _mode(wanted)
+        return all(state[name] == wanted[name] for name in ("mode", "minimum", "revision_minimum"))
 
-    def groups(self, *states: State) -> tuple[tuple[str, ...], ...]:
-        """Between automatic states minimum and maximum are apart; where a mode is manual, mode and count go together.
+    def groups(self, live: State, ours: tuple[State, ...], original: State) -> tuple[tuple[str, ...], ...]:
+        """Minimum and maximum are apart while the service still is as the watchdog made it; where somebody changed the mode, all scaling is theirs.
 
-        The service's own minimum and maximum mean nothing in manual mode and are unset by the platform, so they follow the mode. Minimum and
-        maximum stand together too where one state's minimum is above another's maximum, since Cloud Run refuses such a pair.
+        In manual mode the service's minimum and maximum do nothing, so whoever edits them has not brought the service back. Minimum and
+        maximum stand together where one state's minimum is above another's maximum, since Cloud Run refuses such a pair.
         """
-        if any(state["mode"] == "manual" for state in states):
+        states = (live, *ours, original)
+        still_ours = live["mode"] == "manual" and any(_mode(live) == _mode(state) for state in ours)
+        if any(state["mode"] == "manual" for state in states) and not still_ours:
             return (_SCALING, ("revision_minimum",))
         maxima = [state["maximum"] for state in states if state["maximum"]]
-        if maxima and max(state["minimum"] for state in states) > min(maxima):
-            return (("minimum", "maximum"), ("revision_minimum",))
-        return (("minimum",), ("maximum",), ("revision_minimum",))
+        pair = (("minimum", "maximum"),) if maxima and max(state["minimum"] for state in states) > min(maxima) else (("minimum",), ("maximum",))
+        return (("mode", "count"), *pair, ("revision_minimum",))
 
     def line(self, before: State, after: State) -> str:
         """The change of scaling in a few words."""
         return f"{_words(before)} → {_words(after)}"
+
+
+def _mode(state: State) -> tuple[Any, Any]:
+    return state["mode"], state["count"]
 
 
 def _stopped(state: State) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class WorkerPools:
         """The count is all there is."""
         return bool(state["count"] == wanted["count"])
 
-    def groups(self, *states: State) -> tuple[tuple[str, ...], ...]:  # noqa: ARG002  # the same between all states
+    def groups(self, live: State, ours: tuple[State, ...], original: State) -> tuple[tuple[str, ...], ...]:  # noqa: ARG002  # always the same
         """The count is all there is."""
         return (("count",),)
 
