@@ -1,0 +1,112 @@
+"""All the stand-ins together: one Google Cloud and one Slack on this machine, with one set of faults."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from starlette.types import ASGIApp
+
+from sandbox import storage
+from sandbox.budgets import Budgets
+from sandbox.faults import Faults
+from sandbox.pubsub import PubSub
+from sandbox.run import RunServer
+from sandbox.run_model import RunModel
+from sandbox.serve import GrpcServer, HttpServer
+from sandbox.slack import Slack
+from sandbox.storage_model import Storage
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = "acme-ml-staging"
+STATE_BUCKET = "acme-ml-watchdog-state"
+SIGNING_SECRET = "sandbox-signing-secret"  # noqa: S105  # it opens nothing
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Which ports to listen on; 0 is any free one."""
+
+    grpc: int = 0
+    storage: int = 0
+    slack: int = 0
+
+
+class Sandbox:
+    """A Google Cloud and a Slack, to be used as a context manager. It listens as soon as it is made.
+
+    Attributes:
+        project: The one project there is.
+        policy: The policy that the functions read: a path or ``gs://bucket/object``.
+        faults: What goes wrong, in all of it.
+        run: Cloud Run.
+        pubsub: Topics and their deliveries.
+        budgets: Billing budgets.
+        storage: Buckets.
+        slack: The workspace.
+        budget_topic: Where budgets send their notifications.
+        tasks_topic: Where the clock and the watchdog itself send tasks.
+
+    Raises:
+        OSError: A port that was asked for is taken.
+    """
+
+    def __init__(
+        self,
+        *,
+        project: str = PROJECT,
+        policy: str | Path = ROOT / "policy.yaml",
+        channels: tuple[str, ...] = ("ml-cost",),
+        operation_seconds: float = 0.2,
+        ports: Ports = Ports(),
+    ) -> None:
+        self.project = project
+        self.policy = str(policy)
+        self.faults = Faults()
+        self.run = RunModel(self.faults, operation_seconds=operation_seconds)
+        self.pubsub = PubSub(self.faults)
+        self.budgets = Budgets(self.faults, self.pubsub)
+        self.storage = Storage()
+        self.slack = Slack(self.faults, channels=channels)
+        self.budget_topic = f"projects/{project}/topics/budget-alerts"
+        self.tasks_topic = f"projects/{project}/topics/cost-watchdog-tasks"
+        for topic in (self.budget_topic, self.tasks_topic):
+            self.pubsub.create_topic(topic)
+        self.storage.create_bucket(STATE_BUCKET, project=project, versioning={"enabled": True})
+        with ExitStack() as stack:
+            stack.callback(self.pubsub.close)
+            handlers = [*RunServer(self.run).handlers(), *self.pubsub.handlers(), *self.budgets.handlers()]
+            self._grpc = stack.enter_context(GrpcServer(handlers, ports.grpc))
+            storage_app: ASGIApp = storage.app(self.storage, self.faults)
+            self._storage = stack.enter_context(HttpServer(storage_app, ports.storage))
+            self._slack = stack.enter_context(HttpServer(self.slack.app(), ports.slack))
+            self._stack = stack.pop_all()
+
+    def environment(self) -> dict[str, str]:
+        """The variables that point the functions here, and nowhere else."""
+        return {
+            "GOOGLE_CLOUD_PROJECT": self.project,
+            "WATCHDOG_POLICY": self.policy,
+            "WATCHDOG_STATE_BUCKET": STATE_BUCKET,
+            "WATCHDOG_TASKS_TOPIC": self.tasks_topic,
+            "SLACK_BOT_TOKEN": self.slack.token,
+            "SLACK_SIGNING_SECRET": SIGNING_SECRET,
+            "SLACK_API_URL": f"{self._slack.url}/api/",
+            "STORAGE_EMULATOR_HOST": self._storage.url,
+            "PUBSUB_EMULATOR_HOST": self._grpc.address,
+            "CLOUD_RUN_EMULATOR_HOST": self._grpc.address,
+            "BILLING_BUDGETS_EMULATOR_HOST": self._grpc.address,
+        }
+
+    def close(self) -> None:
+        """Stop listening and forget everything."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

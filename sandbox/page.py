@@ -1,0 +1,183 @@
+"""The sandbox's page, on loopback: what is there, what Slack shows, and a few things to do about it. It asks nothing of any other host."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from sandbox.cloud import Sandbox
+from sandbox.estate import month_start
+from sandbox.faults import Fault
+from sandbox.functions import Functions
+from sandbox.grpc_errors import RefusedError
+from sandbox.page_state import state
+
+SOMEBODY = "alex@acme-ml.example"
+_FILES = {"/": ("page.html", "text/html"), "/page.css": ("page.css", "text/css"), "/page.js": ("page.js", "text/javascript")}
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_LOCAL = ("127.0.0.1", "localhost")
+
+
+class _NotPossible(Exception):
+    """What was asked for cannot be done; the text says why."""
+
+
+class Page:
+    """The page as an application.
+
+    Only pages of its own may send it anything: requests under another host's name, or from another origin, are refused.
+    """
+
+    def __init__(self, sandbox: Sandbox, functions: Functions | None = None) -> None:
+        self._sandbox = sandbox
+        self._functions = functions
+        self._lock = threading.Lock()
+        self._verbs: dict[str, Callable[[dict[str, Any]], str]] = {
+            "/spend": self._spend,
+            "/next-month": self._next_month,
+            "/fault": self._fault,
+            "/deploy": self._deploy,
+        }
+
+    def app(self) -> Starlette:
+        """The application, to be served at the root of a port."""
+        return Starlette(
+            routes=[
+                *(Route(path, self._file, methods=["GET"]) for path in _FILES),
+                Route("/state", self._state, methods=["GET"]),
+                *(Route(path, self._do, methods=["POST"]) for path in self._verbs),
+            ]
+        )
+
+    def _file(self, request: Request) -> Response:
+        if (refusal := _foreign(request)) is not None:
+            return refusal
+        name, kind = _FILES[request.url.path]
+        return Response(Path(__file__).with_name(name).read_bytes(), media_type=kind, headers=_HEADERS)
+
+    def _state(self, request: Request) -> Response:
+        if (refusal := _foreign(request)) is not None:
+            return refusal
+        return JSONResponse(state(self._sandbox, self._functions), headers=_HEADERS)
+
+    async def _do(self, request: Request) -> Response:
+        if (refusal := _foreign(request)) is not None:
+            return refusal
+        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+            return _said(415, "The body has to be JSON, and to say so in its content type.")
+        try:
+            asked = _object(await request.body())
+            with self._lock:
+                return _said(200, self._verbs[request.url.path](asked))
+        except (_NotPossible, RefusedError) as error:
+            return _said(400, error.text if isinstance(error, RefusedError) else str(error))
+
+    def _spend(self, asked: dict[str, Any]) -> str:
+        """``{"budget": ID, "spent": 8000, "forecast": 9500}``: spend so much, and have Google say so. The forecast may be absent."""
+        forecast = None if asked.get("forecast") is None else _amount(asked, "forecast")
+        spent = _amount(asked, "spent")
+        self._sandbox.budgets.spend(_text(asked, "budget"), spent, forecast=forecast)
+        return f"Google sent its notification: {spent:,.0f} spent."
+
+    def _next_month(self, asked: dict[str, Any]) -> str:
+        """``{"budget": ID}``: begin the budget's next month, with nothing spent."""
+        budget = next((each for each in self._sandbox.budgets.snapshot() if each["id"] == _text(asked, "budget")), None)
+        if budget is None:
+            raise _NotPossible(f"There is no budget {asked.get('budget')!r}.")
+        following = month_start(datetime.fromisoformat(budget["period_start"]), 1)
+        if following > datetime.now(UTC):
+            raise _NotPossible("The next month has not begun yet, and the watchdog refuses a period that lies in the future.")
+        self._sandbox.budgets.spend(budget["id"], Decimal(0), period_start=following)
+        return f"{following:%B} has begun, and Google sent its first notification."
+
+    def _fault(self, asked: dict[str, Any]) -> str:
+        """``{"method": "UpdateService", "status": 503, "times": 3}``, or ``{"clear": true}``."""
+        if asked.get("clear"):
+            self._sandbox.faults.clear()
+            return "Everything works again."
+        method, status, times = _text(asked, "method"), asked.get("status"), asked.get("times")
+        if times is not None and not (isinstance(times, int) and times > 0):
+            raise _NotPossible("times has to be a number above 0, or null for every call.")
+        if status == "drop":
+            fault = Fault(method, drop_answer=True, times=times)
+        elif isinstance(status, int) and 400 <= status < 600:
+            fault = Fault(method, status, times=times)
+        else:
+            raise _NotPossible('status has to be a number from 400 to 599, or "drop" to lose the answer.')
+        self._sandbox.faults.inject(fault)
+        return f"{fault.method} fails from now on."
+
+    def _deploy(self, asked: dict[str, Any]) -> str:
+        """``{"resource": FULL_NAME}``: somebody deploys over it, with scaling of their own."""
+        resource = _text(asked, "resource")
+        deploy_over(self._sandbox, resource)
+        return f"{SOMEBODY} deployed {resource.rpartition('/')[2]}."
+
+
+def deploy_over(sandbox: Sandbox, resource: str) -> None:
+    """Somebody deploys over a service or worker pool, and gives it two instances.
+
+    Raises:
+        RefusedError: There is none of this name.
+    """
+    if "/workerPools/" in resource:
+        sandbox.run.deploy(resource, SOMEBODY, manual_count=2)
+    else:
+        sandbox.run.deploy(resource, SOMEBODY, mode="AUTOMATIC", service_min=2, service_max=10)
+
+
+def _foreign(request: Request) -> Response | None:
+    """A refusal of what another page, or a name that was bent to this address, sends."""
+    host = request.headers.get("host", "")
+    origin = request.headers.get("origin")
+    if host.rpartition(":")[0] not in _LOCAL or (origin is not None and origin != f"http://{host}"):
+        return _said(403, "The sandbox answers to its own page on this machine alone.")
+    return None
+
+
+def _said(status: int, text: str) -> Response:
+    return JSONResponse({"text": text}, status, headers=_HEADERS)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        asked = json.loads(body)
+    except ValueError as error:
+        raise _NotPossible(f"The body is not JSON: {error}.") from error
+    if not isinstance(asked, dict):
+        raise _NotPossible("The body has to be a JSON object.")
+    return asked
+
+
+def _text(asked: dict[str, Any], key: str) -> str:
+    value = asked.get(key)
+    if not isinstance(value, str) or not value:
+        raise _NotPossible(f"{key} has to be text.")
+    return value
+
+
+def _amount(asked: dict[str, Any], key: str) -> Decimal:
+    value = asked.get(key)
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if isinstance(value, bool) or not amount.is_finite() or amount < 0:
+        raise _NotPossible(f"{key} has to be a number, 0 or more.")
+    return amount

@@ -1,0 +1,148 @@
+"""What the page shows, as plain JSON: every text in it is data, and none of it is markup."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from sandbox.cloud import STATE_BUCKET, Sandbox
+from sandbox.estate import month_start
+from sandbox.faults import Fault
+from sandbox.functions import SERVICES, Functions
+from sandbox.slack_view import view
+
+LOG_LINES = 40
+_MESSAGES = 60
+_LINE = 500
+_SPARED = {"protected", "the watchdog", "function"}
+
+
+def state(sandbox: Sandbox, functions: Functions | None) -> dict[str, Any]:
+    """Everything at this moment: the sandbox, and the functions that work on it, if any."""
+    now = datetime.now(UTC)
+    running = [_resource(each) for each in sandbox.run.snapshot()]
+    running.sort(key=lambda each: (_rank(each), each["name"], each["region"]))
+    buckets = sandbox.storage.snapshot()
+    return {
+        "project": sandbox.project,
+        "time": f"{now:%H:%M:%S} UTC",
+        "services": [each for each in running if each["kind"] == "service"],
+        "pools": [each for each in running if each["kind"] != "service"],
+        "budgets": [_budget(each, now) for each in sandbox.budgets.snapshot()],
+        "buckets": [{key: bucket[key] for key in ("name", "objects", "bytes")} for bucket in buckets],
+        "journal": [each for bucket in buckets if bucket["name"] == STATE_BUCKET for each in bucket["newest"]],
+        "slack": [_channel(each) for each in sandbox.slack.snapshot()["channels"]],
+        "functions": [_function(functions, target) for target in functions.by_target] if functions else [],
+        "faults": [fault_words(fault) for fault in sandbox.faults.in_force().values()],
+    }
+
+
+def fault_words(fault: Fault) -> str:
+    """A fault in a few words."""
+    what = (
+        "the answer is lost" if fault.drop_answer else f"status {fault.status}" if fault.status is not None else f"{fault.delay:g} s late"
+    )
+    times = "every call" if fault.times is None else "the next call" if fault.times == 1 else f"the next {fault.times} calls"
+    return f"{fault.method}: {what}, {times}{f', where {fault.match!r} occurs' if fault.match else ''}"
+
+
+def _resource(each: dict[str, Any]) -> dict[str, Any]:
+    labels = each["labels"]
+    badges = [
+        badge
+        for badge, applies in {
+            "production": labels.get("env") == "prod",
+            "dev": labels.get("env") == "dev",
+            "protected": labels.get("cost-watchdog") == "protect",
+            "the watchdog": each["name"] in SERVICES.values(),
+            "function": each["function"] and each["name"] not in SERVICES.values(),
+            "GPU": bool(each["gpu"]),
+            "tagged": bool(each["tags"]),
+            "instance-based": each["kind"] == "service" and not each["cpu_idle"] and not each["gpu"],
+        }.items()
+        if applies
+    ]
+    return {
+        "key": each["resource"],
+        "kind": each["kind"],
+        "name": each["name"],
+        "region": each["region"],
+        "env": labels.get("env", ""),
+        "state": _state(each),
+        "instances": each["instances"],
+        "scaling": _scaling(each),
+        "badges": badges,
+        "changing": each["reconciling"],
+        "details": [[name, text] for name, text in _details(each) if text],
+    }
+
+
+def _rank(each: dict[str, Any]) -> int:
+    """What is parked first comes first."""
+    if _SPARED.intersection(each["badges"]):
+        return 2
+    return {"staging": 0, "dev": 1}.get(each["env"], 3)
+
+
+def _state(each: dict[str, Any]) -> str:
+    if each["instances"]:
+        return "warm"
+    return "stopped" if each["mode"] == "MANUAL" else "idle"
+
+
+def _scaling(each: dict[str, Any]) -> str:
+    if each["mode"] == "MANUAL":
+        return f"manual {each['manual_count']}"
+    revision = f" (rev. {each['revision_min']})" if each["revision_min"] else ""
+    return f"min {each['min']}{revision} · max {each['max'] or 'unset'}"
+
+
+def _details(each: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    yield "Scaling", f"{'manual' if each['mode'] == 'MANUAL' else 'automatic'}: {_scaling(each)}"
+    yield "Running", ", ".join(f"{name}: {count}" for name, count in each["revisions"].items()) or "nothing"
+    yield "Labels", ", ".join(f"{name}={text}" for name, text in sorted(each["labels"].items()))
+    yield "Tags", ", ".join(f"{tag}: {revision or 'latest'}" for tag, revision in each["tags"].items())
+    yield "GPU", each["gpu"]
+    yield "Billing", "" if each["kind"] != "service" else "request-based" if each["cpu_idle"] else "instance-based"
+    yield "Last changed by", each["last_modifier"]
+    yield "Resource", each["resource"]
+
+
+def _budget(each: dict[str, Any], now: datetime) -> dict[str, Any]:
+    period = datetime.fromisoformat(each["period_start"])
+    following = month_start(period, 1)
+    kept = {key: each[key] for key in ("id", "name", "amount", "spent", "forecast", "currency", "thresholds")}
+    return {**kept, "month": _month(period), "next_month": _month(following) if following <= now else ""}
+
+
+def _month(period: datetime) -> str:
+    return f"{period:%B %Y}"  # it begins at 07:00 or 08:00 UTC, on the same day
+
+
+def _channel(channel: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": channel["name"],
+        "messages": [
+            {"ts": each["ts"], "time": f"{datetime.fromtimestamp(float(each['ts']), UTC):%H:%M:%S}", "parts": view(each)}
+            for each in channel["messages"][-_MESSAGES:]
+        ],
+    }
+
+
+def _function(functions: Functions, target: str) -> dict[str, Any]:
+    function = functions.by_target[target]
+    return {"target": target, "alive": function.alive, "lines": [log_line(line) for line in function.tail(LOG_LINES)]}
+
+
+def log_line(line: str) -> dict[str, str]:
+    """A line of a function's log: its severity and message where it is structured, and as it is where it is not."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        said = {"message": line}
+    first, *more = str(said.get("message", line)).splitlines() or [""]
+    return {"severity": str(said.get("severity", "DEFAULT")), "message": f"{first} … {more[-1]}"[:_LINE] if more else first[:_LINE]}
