@@ -1,0 +1,56 @@
+"""What each trigger does: decode, call, acknowledge. Returning acknowledges the message and raising has it delivered again; nothing else counts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from cloudevents.http import CloudEvent
+
+from functions import wiring
+from shared import events
+from shared.errors import CloudError, Conflict, EventRejected, JournalError, Unavailable
+from shared.watchdog import Outcome, Watchdog
+
+log = logging.getLogger(__name__)
+
+
+def budget_alert(event: CloudEvent) -> None:
+    """Answer one budget notification."""
+    _settle(lambda watchdog: _said(watchdog.respond(events.budget_notification(event.get_attributes(), event.get_data()))))
+
+
+def task(event: CloudEvent) -> None:
+    """Answer one message of the tasks topic."""
+
+    def answer(watchdog: Watchdog) -> None:
+        asked = events.task(event.get_data())
+        _said(watchdog.tick() if asked["task"] == "tick" else [watchdog.resume(asked["entry"])])
+
+    _settle(answer)
+
+
+def _said(outcomes: Sequence[Outcome]) -> None:
+    log.info("done: %s", ", ".join(f"{outcome.what} {outcome.entry}".rstrip() for outcome in outcomes) or "nothing was due")
+
+
+def _settle(answer: Callable[[Watchdog], None]) -> None:
+    """Do the work and decide between the two answers, by the table in `shared.errors`.
+
+    Raises:
+        SettingsError: The policy cannot be used; the message waits until it can.
+        Unavailable: Something did not answer; the message comes again.
+        Conflict: Somebody else was quicker each time; the message comes again.
+    """
+    watchdog = wiring.watchdog()
+    try:
+        try:
+            answer(watchdog)
+        except EventRejected as error:
+            watchdog.reject(error)
+        except JournalError as error:
+            watchdog.unreadable(error)
+    except (Unavailable, Conflict):
+        raise
+    except CloudError as error:
+        log.error("not done, and not tried again with this message: %s", error)  # noqa: TRY400  # the sentence says it all

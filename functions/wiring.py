@@ -1,0 +1,105 @@
+"""The one place where the ports meet their adapters: settings in, a watchdog out. Clients are made once a process, on first need."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass
+from functools import cache
+
+from functions import logs
+from shared.actions import params_by_name
+from shared.clock import SystemClock
+from shared.cloud.policy_source import fetch_policy_text
+from shared.cloud.run_services import CloudRunServices
+from shared.cloud.run_worker_pools import CloudRunWorkerPools
+from shared.cloud.slack import SlackMessenger
+from shared.cloud.state_bucket import GcsStateBucket
+from shared.cloud.tasks import PubSubTasks
+from shared.errors import WatchdogError
+from shared.pace import Pacer
+from shared.policy import Policy, parse
+from shared.ports import World
+from shared.settings import Settings
+from shared.watchdog import Watchdog
+
+POLICY_FOR = 300.0
+"""Seconds for which a policy in Cloud Storage is trusted before it is read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    policy: Policy
+    at: float
+
+
+log = logging.getLogger(__name__)
+_pacer = Pacer()
+_lock = threading.Lock()
+_read: dict[Settings, _Read] = {}
+
+
+def start() -> None:
+    """Set up the log and refuse to start with settings, or a policy on disk, that cannot be used.
+
+    Raises:
+        SettingsError: With every fault.
+    """
+    found = settings()
+    logs.configure(found.project, found.secrets)
+    if not found.policy.startswith("gs://"):
+        policy(found)
+
+
+@cache
+def settings() -> Settings:
+    """The environment, read once."""
+    return Settings.from_env(os.environ)
+
+
+def policy(found: Settings) -> Policy:
+    """The policy in force: read again from Cloud Storage after a while, so that it can be changed without a deployment.
+
+    A change that makes it unusable is an ERROR in the log, and the last policy that could be used stays in force in this process.
+
+    Raises:
+        SettingsError: With every fault, where there was none before.
+    """
+    with _lock:
+        read = _read.get(found)
+        if read is None:
+            read = _read[found] = _Read(_parsed(found), time.monotonic())
+        elif found.policy.startswith("gs://") and time.monotonic() - read.at >= POLICY_FOR:
+            try:
+                usable = _parsed(found)
+            except WatchdogError as error:
+                log.error("the policy cannot be used any more, so the last one that could stays in force: %s", error)  # noqa: TRY400  # no stack is needed
+                usable = read.policy
+            read = _read[found] = _Read(usable, time.monotonic())
+        return read.policy
+
+
+def _parsed(found: Settings) -> Policy:
+    text, source = fetch_policy_text(found)
+    parsed = parse(text, source=source, actions=params_by_name())
+    return parsed.model_copy(update={"mode": found.mode}) if found.mode else parsed
+
+
+@cache
+def world(found: Settings) -> World:
+    """All ports, by the adapters for the real services; none of them connects before it is used."""
+    return World(
+        state=GcsStateBucket(found.state_bucket),
+        fleets={"service": CloudRunServices(found.run_host), "worker_pool": CloudRunWorkerPools(found.run_host)},
+        messenger=SlackMessenger(found.slack_token, found.slack_api_url) if found.slack_token else None,
+        tasks=PubSubTasks(found.tasks_topic) if found.tasks_topic else None,
+        clock=SystemClock(),
+    )
+
+
+def watchdog() -> Watchdog:
+    """A watchdog for one invocation."""
+    found = settings()
+    return Watchdog(world(found), policy(found), project=found.project, service=found.service, time_budget=found.time_budget, pacer=_pacer)

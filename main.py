@@ -1,0 +1,22 @@
+"""The entry points by name: the platform loads this file and serves one of them a process. No decision lives here."""
+
+from __future__ import annotations
+
+import functions_framework
+from cloudevents.http import CloudEvent
+
+from functions import triggers, wiring
+
+wiring.start()
+
+
+@functions_framework.cloud_event
+def budget_alert(event: CloudEvent) -> None:
+    """A budget notification, through Pub/Sub."""
+    triggers.budget_alert(event)
+
+
+@functions_framework.cloud_event
+def task(event: CloudEvent) -> None:
+    """The tick of Cloud Scheduler, or the watchdog's own word to carry an entry on, through the tasks topic."""
+    triggers.task(event)
