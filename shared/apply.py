@@ -73,7 +73,11 @@ class Applier:
     def put_back(self, session: Session) -> bool:
         """Carry out what is to be restored; the answer is whether the deadline left nothing undone."""
         now = self.world.clock.now()
-        due = [target for target in session.entry.targets if target.status == "restoring" and (target.retry_at is None or target.retry_at <= now)]
+        due = [
+            target
+            for target in session.entry.targets
+            if target.status == "restoring" and (target.retry_at is None or target.retry_at <= now)
+        ]
         if not due:
             return True
         others, _ = self.survey(session)
@@ -137,7 +141,9 @@ class Applier:
             if result.moved and guard:
                 target = planning.again(target, step_of(session.entry, target), result.moved, guard, held.get(target.resource))
                 if target.replans > REPLANS:
-                    target = target.but(status="failed", attempts=target.attempts + 1, reason="somebody else changes it again and again", replans=0)
+                    target = target.but(
+                        status="failed", attempts=target.attempts + 1, reason="somebody else changes it again and again", replans=0
+                    )
                 session.result(target)
                 if target.status == "intended":
                     jobs.append(Job(target, result.moved))
@@ -181,10 +187,17 @@ def _beneath(entry: Entry, others: Iterable[Entry]) -> dict[str, Mapping[str, An
     """What other entries still want of the resources that this one took over from them: that is put back, and not what was there before them."""
     mine = {target.resource: (target.rank, entry.key) for target in entry.targets}
     lower = sorted(
-        ((target.rank, other.key, target) for other in others for target in other.targets if target.status == "verified" and not target.drift),
+        (
+            (target.rank, other.key, target)
+            for other in others
+            for target in other.targets
+            if target.status == "verified" and not target.drift
+        ),
         key=lambda each: each[:2],
     )
-    return {target.resource: target.wrote or target.wanted for rank, key, target in lower if (rank, key) < mine.get(target.resource, (0, ""))}
+    return {
+        target.resource: target.wrote or target.wanted for rank, key, target in lower if (rank, key) < mine.get(target.resource, (0, ""))
+    }
 
 
 def _log(session: Session, target: TargetRecord) -> None:

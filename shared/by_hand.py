@@ -66,7 +66,9 @@ class ByHand:
         """
         outcomes = []
         for entry in sorted(self.watchdog.journal.survey(BUDGET_ENTRIES).entries, key=Entry.rank):
-            meant = frozenset(target.resource for target in entry.targets if target.status in HELD and name in (target.resource, target.short_name))
+            meant = frozenset(
+                target.resource for target in entry.targets if target.status in HELD and name in (target.resource, target.short_name)
+            )
             if meant:
                 outcomes.append(self._change(entry.key, partial(_undo_of, by=self.by, resources=meant)))
         if not outcomes:
@@ -123,7 +125,9 @@ class ByHand:
             planning.raise_if_unsafe(plan, watchdog.policy.limits)
         except UnsafePlan as error:
             refused = tuple(step.but(state="refused") for step in entry.steps)
-            return entry.but(steps=refused, targets=tuple(target.but(status="skipped", reason=f"refused: {error}") for target in entry.targets))
+            return entry.but(
+                steps=refused, targets=tuple(target.but(status="skipped", reason=f"refused: {error}") for target in entry.targets)
+            )
         return entry
 
     def _change(self, key: str, change: Callable[[Entry, datetime], Entry]) -> Outcome:

@@ -91,8 +91,7 @@ def park(job: Job, fleet: Fleet, may_write: Callable[[], bool]) -> Result:
     except Conflict as error:
         return _moved(target, fleet, error)
     except CloudError as error:
-        # Even an error that will come again may follow a change that was made: an operation can fail after its fields were written.
-        return _failed(target.but(status="failed", maybe=target.maybe or sent), error)
+        return _failed(target.but(status="failed", maybe=target.maybe or (sent and isinstance(error, Unavailable))), error)
     if changes.reached(live.state, target.wanted):
         return Result(_verified(target, live))
     return Result(target, moved=live)
@@ -110,7 +109,7 @@ def restore(job: Job, fleet: Fleet, may_write: Callable[[], bool]) -> Result:
         live = fleet.get(target.resource)
         back = _back(target, original, live, changes)
         if back == live.state:
-            return Result(_settled(_quietly(target), original, live, back))
+            return Result(_quietly(target, _settled(target, original, live, back)))
         if not may_write():
             return Result(target.but(reason=TOO_LATE), again=True, back=job.back)
         fleet.write(live, back, timeout=FOLLOW)
@@ -124,9 +123,9 @@ def restore(job: Job, fleet: Fleet, may_write: Callable[[], bool]) -> Result:
     return Result(_settled(target, original, after, back, by=live.last_modifier))
 
 
-def _quietly(target: TargetRecord) -> TargetRecord:
-    """Where the entry that had taken it over has put it back, that one has told of it."""
-    return target.but(told="restored") if target.reason == AFTER_ANOTHER else target
+def _quietly(before: TargetRecord, after: TargetRecord) -> TargetRecord:
+    """The entry that had taken it over has told of it, so this one need not."""
+    return after.but(told=after.status) if before.reason == AFTER_ANOTHER else after
 
 
 def _back(target: TargetRecord, original: State, live: Resource, changes: Changes) -> dict[str, Any]:
@@ -145,7 +144,9 @@ def _settled(target: TargetRecord, original: State, live: Resource, back: dict[s
     if live.state == back:
         who = by or live.last_modifier or "somebody else"
         return target.but(status="left", reason=f"changed meanwhile by {who}: {_differences(original, live.state)}")
-    return target.but(status="restored", reason=f"Cloud Run made something else of it: {_differences(back, live.state)}; set it by hand if that matters")
+    return target.but(
+        status="restored", reason=f"Cloud Run made something else of it: {_differences(back, live.state)}; set it by hand if that matters"
+    )
 
 
 def _differences(expected: Any, found: Any) -> str:

@@ -283,16 +283,14 @@ class Entry(Record):
         """The highest rank of its targets."""
         return max((target.rank for target in self.targets), default=0)
 
-    def saving(self) -> Decimal:
-        """US dollars a month at list price that the targets parked now save, an estimate."""
-        return sum((target.saving for target in self.targets if target.status == "verified" and target.drift is None), Decimal(0))
-
     def news(self) -> tuple[TargetRecord, ...]:
         """The targets whose present status people have not been told of; one that is still being worked on for the first time is no news."""
         return tuple(
             target
             for target in self.targets
-            if target.status != target.told and (target.status not in UNSETTLED or target.attempts) and not (target.told == "failed" and target.status == "intended")
+            if target.status != target.told
+            and (target.status not in UNSETTLED or target.attempts)
+            and not (target.told == "failed" and target.status == "intended")
         )
 
     def due(self, now: datetime) -> datetime | None:
@@ -342,7 +340,9 @@ def ask_undo(entry: Entry, *, by: str, now: datetime, resources: frozenset[str] 
     changed = entry.with_targets(targets)
     if resources is not None:
         return changed
-    steps = tuple(step if step.state in ("planned", "cancelled") else step.but(state="cancelled", decided_by=by, told=False) for step in entry.steps)
+    steps = tuple(
+        step if step.state in ("planned", "cancelled") else step.but(state="cancelled", decided_by=by, told=False) for step in entry.steps
+    )
     return changed.but(steps=steps, unseen=(), undo=entry.undo or Undo(by=by, at=now))
 
 
@@ -354,13 +354,18 @@ def approve(entry: Entry, *, by: str) -> Entry:
 
 def cancel(entry: Entry, *, by: str) -> Entry:
     """Call off every step that has not been carried out."""
-    steps = (step if step.state in ("planned", "cancelled") else step.but(state="cancelled", decided_by=by, told=False) for step in entry.steps)
+    steps = (
+        step if step.state in ("planned", "cancelled") else step.but(state="cancelled", decided_by=by, told=False) for step in entry.steps
+    )
     return entry.but(steps=tuple(steps), unseen=())
 
 
 def open_due_steps(entry: Entry, now: datetime) -> Entry:
     """Open the steps whose wait is over."""
-    steps = (step.but(state="open") if step.state == "waiting" and (step.opens_at is None or step.opens_at <= now) else step for step in entry.steps)
+    steps = (
+        step.but(state="open") if step.state == "waiting" and (step.opens_at is None or step.opens_at <= now) else step
+        for step in entry.steps
+    )
     return entry.but(steps=tuple(steps))
 
 
@@ -371,7 +376,9 @@ def pause(entry: Entry, until: datetime) -> Entry:
         return max(instant, until) if instant else until
 
     steps = (
-        step.but(state="waiting", opens_at=later(step.opens_at)) if step.state == "open" or (step.state == "waiting" and later(step.opens_at) == until) else step
+        step.but(state="waiting", opens_at=later(step.opens_at))
+        if step.state == "open" or (step.state == "waiting" and later(step.opens_at) == until)
+        else step
         for step in entry.steps
     )
     targets = (target.but(retry_at=later(target.retry_at)) for target in entry.targets if target.status in ("intended", "failed"))

@@ -45,7 +45,9 @@ def budget_notification(attributes: Mapping[str, Any], data: Any) -> BudgetNotif
     payload = json_object(_payload(message))
     account, budget = labels.get("billingAccountId"), labels["budgetId"]
     if not isinstance(account, str) or not _BILLING_ACCOUNT.match(account):
-        raise EventRejected("wrong-type", f"the attribute billingAccountId is {_shown(account)}; expected something like 01D4EE-079462-DFD6EC")
+        raise EventRejected(
+            "wrong-type", f"the attribute billingAccountId is {_shown(account)}; expected something like 01D4EE-079462-DFD6EC"
+        )
     if not isinstance(budget, str) or not _BUDGET_ID.match(budget):
         raise EventRejected("wrong-type", f"the attribute budgetId is {_shown(budget)}; expected a uuid")
     return BudgetNotification(
@@ -75,7 +77,9 @@ def task(data: Any) -> Mapping[str, str]:
         return {"task": "tick"}
     if name == "resume" and isinstance(entry, str) and _ENTRY.match(entry):
         return {"task": "resume", "entry": entry}
-    raise EventRejected("unknown-task", f'the message is {_shown(payload)}; expected {{"task": "tick"}} or {{"task": "resume", "entry": KEY}}')
+    raise EventRejected(
+        "unknown-task", f'the message is {_shown(payload)}; expected {{"task": "tick"}} or {{"task": "resume", "entry": KEY}}'
+    )
 
 
 def json_object(raw: bytes) -> dict[str, Any]:
@@ -118,7 +122,10 @@ def _payload(message: Mapping[str, Any]) -> bytes:
 
 def _reject_other_schema(labels: Mapping[str, Any]) -> NoReturn:
     if "SchemaVersion" in labels or "resourceName" in labels:
-        raise EventRejected("anomaly", f"a cost anomaly notification for {_shown(labels.get('resourceDisplayName'))} came on the budget topic; it is not acted upon")
+        raise EventRejected(
+            "anomaly",
+            f"a cost anomaly notification for {_shown(labels.get('resourceDisplayName'))} came on the budget topic; it is not acted upon",
+        )
     raise EventRejected("no-budget-id", "the Pub/Sub message has no attribute budgetId, so it is no budget notification")
 
 

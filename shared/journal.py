@@ -1,9 +1,9 @@
 """The journal on the state bucket: entries, what is known of each budget, and holds. Every write names the generation that it replaces.
 
-    entries/KEY.json            open entries; the object's metadata says when to look at it again, so that a listing is the agenda
-    closed/KEY.json             entries with nothing left to do
-    budgets/ACCOUNT/ID.json     the newest period of a budget, and which entry carries out which of its steps
-    holds.json                  services that a person protects for a time
+entries/KEY.json            open entries; the object's metadata says when to look at it again, so that a listing is the agenda
+closed/KEY.json             entries with nothing left to do
+budgets/ACCOUNT/ID.json     the newest period of a budget, and which entry carries out which of its steps
+holds.json                  services that a person protects for a time
 """
 
 from __future__ import annotations
@@ -173,7 +173,9 @@ class Journal:
         if stored is None or stored.generation != kept.generation:
             raise Conflict("was written by somebody else right after us", resource=name)
         if stored.data != kept.record.model_dump_json().encode():
-            raise JournalError(name, "reads differently from what was written, so nothing was changed; see who else writes to the state bucket")
+            raise JournalError(
+                name, "reads differently from what was written, so nothing was changed; see who else writes to the state bucket"
+            )
 
     def discard(self, kept: Kept[Entry]) -> None:
         """Delete an entry that never carried anything out."""
@@ -253,7 +255,9 @@ class Journal:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "the whole"
-            raise JournalError(name, f"cannot be read ({where}: {first['msg']}) and is left alone; restore an earlier version of the object") from error
+            raise JournalError(
+                name, f"cannot be read ({where}: {first['msg']}) and is left alone; restore an earlier version of the object"
+            ) from error
         return Kept(record, stored.generation)
 
 

@@ -34,7 +34,14 @@ class View:
     unseen: tuple[UnseenRecord, ...]
 
 
-def observe(world: World, kinds: Iterable[str], places: Sequence[Place], *, wanted: Callable[[Resource], bool], glance: Callable[[], None] | None = None) -> View:
+def observe(
+    world: World,
+    kinds: Iterable[str],
+    places: Sequence[Place],
+    *,
+    wanted: Callable[[Resource], bool],
+    glance: Callable[[], None] | None = None,
+) -> View:
     """Look at all places for all kinds.
 
     Args:

@@ -49,7 +49,9 @@ class Guard:
         if not selector.matches(resource):
             return "not selected"
         if resource.name in self.unknown:
-            return "an entry of the journal that cannot be read may have changed it, so what to put back is not known; mend that entry first"
+            return (
+                "an entry of the journal that cannot be read may have changed it, so what to put back is not known; mend that entry first"
+            )
         if resource.facts.get("function") and not selector.names(resource):
             return "a Cloud Run function, or built from source like one; only a step that selects it by its literal name may touch it"
         return None
@@ -188,7 +190,9 @@ def raise_if_unsafe(plan: Plan, limits: Limits) -> None:
         raise UnsafePlan(f"{count} resources would be changed, and limits.targets allows {limits.targets}")
     if plan.seen >= SHARE_APPLIES_FROM and count > limits.share * plan.seen:
         percent = (Decimal(100) * count / plan.seen).quantize(Decimal(1))
-        raise UnsafePlan(f"{count} of {plan.seen} resources ({percent} %) would be changed, and limits.share allows {(limits.share * 100).normalize():f} %")
+        raise UnsafePlan(
+            f"{count} of {plan.seen} resources ({percent} %) would be changed, and limits.share allows {(limits.share * 100).normalize():f} %"
+        )
 
 
 def _changes(target: TargetRecord) -> Changes:

@@ -90,7 +90,9 @@ def _within(name: str, params: type[BaseModel], value: Any) -> BaseModel:
         return params.model_validate(value)
     except ValidationError as error:
         faults = [
-            InitErrorDetails(type=PydanticCustomError(each["type"], each["msg"], each.get("ctx")), loc=(name, *each["loc"]), input=each["input"])
+            InitErrorDetails(
+                type=PydanticCustomError(each["type"], each["msg"], each.get("ctx")), loc=(name, *each["loc"]), input=each["input"]
+            )
             for each in error.errors(include_url=False)
         ]
         raise ValidationError.from_exception_data(name, faults) from None
@@ -109,7 +111,9 @@ def _region(text: str) -> str:
 
 
 _region_shape = matching(r"[a-z]+(-[a-z]+)+[0-9]+", "is not a region; write one such as us-central1, without a zone's letter")
-_project = matching(r"([a-z0-9.-]+:)?[a-z]([a-z0-9-]*[a-z0-9])?", "is not a project id; write one such as acme-ml-staging, not its number or its name")
+_project = matching(
+    r"([a-z0-9.-]+:)?[a-z]([a-z0-9-]*[a-z0-9])?", "is not a project id; write one such as acme-ml-staging, not its number or its name"
+)
 _account = matching(r"[0-9A-F]{6}(-[0-9A-F]{6}){2}", "is not a billing account; write its id alone, such as 01D4EE-079462-DFD6EC")
 _channel = matching(r"#[^\s#]{1,80}|[CG][A-Z0-9]{4,20}|", 'is not a channel; write "#name" or its id, such as C012AB3CD')
 _approver = matching(r"[UWS][A-Z0-9]{4,20}", "is not the id of a Slack user or user group, such as U012AB3CD; names can be taken by others")
@@ -143,7 +147,9 @@ class Step(Part):
 class BudgetRule(Part):
     """What happens as the spend of one budget rises."""
 
-    budget: Annotated[str, AfterValidator(_budget)] = Field(description='The budget\'s display name or its id; "*" is any budget that no other rule names.')
+    budget: Annotated[str, AfterValidator(_budget)] = Field(
+        description='The budget\'s display name or its id; "*" is any budget that no other rule names.'
+    )
     restore: Literal["next_period", "manual"] = Field(default="next_period", description="When what was changed is put back.")
     steps: tuple[Step, ...] = Field(min_length=1, description="The ladder, in any order.")
 
@@ -151,7 +157,9 @@ class BudgetRule(Part):
 class Scope(Part):
     """Where the watchdog looks."""
 
-    projects: tuple[Annotated[str, AfterValidator(_project)], ...] = Field(default=(), description="Project ids; the watchdog's own where absent.")
+    projects: tuple[Annotated[str, AfterValidator(_project)], ...] = Field(
+        default=(), description="Project ids; the watchdog's own where absent."
+    )
     regions: tuple[Annotated[str, AfterValidator(_region)], ...] = Field(
         default=(), description="Cloud Run regions, each by its name; needed as soon as a step does more than notify."
     )
@@ -161,7 +169,9 @@ class Protect(Part):
     """What is never touched, whatever a step selects."""
 
     labels: Labels = Field(default={}, description="A resource that carries any of these labels is protected.")
-    services: tuple[ServiceGlob, ...] = Field(default=(), description="A resource whose short name matches any of these patterns is protected.")
+    services: tuple[ServiceGlob, ...] = Field(
+        default=(), description="A resource whose short name matches any of these patterns is protected."
+    )
 
     def covers(self, resource: Resource) -> str | None:
         """Why the resource is protected, as the rest of a sentence; None where it is not."""
@@ -193,15 +203,15 @@ class SlackRules(Part):
     )
 
 
-
-
 class Policy(Part):
     """The whole policy."""
 
     version: Annotated[Literal[1], BeforeValidator(_exactly_one)] = Field(description="The version of this format.")
     mode: Literal["observe", "enforce"] = Field(default="observe", description="observe only reports what would be done; enforce does it.")
     scope: Scope = Field(default_factory=Scope, description="Where to look.")
-    protect: Protect = Field(default_factory=Protect, description="What is never touched; so is whatever carries the label cost-watchdog=protect.")
+    protect: Protect = Field(
+        default_factory=Protect, description="What is never touched; so is whatever carries the label cost-watchdog=protect."
+    )
     limits: Limits = Field(default_factory=Limits, description="How much one plan may change.")
     on_drift: Literal["report", "repark"] = Field(
         default="report", description="What to do when somebody else starts again what was stopped: say so, or stop it again too."
@@ -260,10 +270,17 @@ def schema(actions: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
         actions: The parameters of each action by the action's name.
     """
     models: tuple[type[BaseModel], ...] = (Policy, *actions.values())
-    references, document = models_json_schema([(model, "validation") for model in models], title="Cost Watchdog policy", schema_generator=_AsWritten)
+    references, document = models_json_schema(
+        [(model, "validation") for model in models], title="Cost Watchdog policy", schema_generator=_AsWritten
+    )
     named = {name: references[params, "validation"] for name, params in actions.items()}
     document["$defs"]["Step"]["properties"]["do"]["items"] = _schema_of_uses(named, actions)
-    return {"$schema": _AsWritten.schema_dialect, "title": document["title"], "$defs": document["$defs"], **references[Policy, "validation"]}
+    return {
+        "$schema": _AsWritten.schema_dialect,
+        "title": document["title"],
+        "$defs": document["$defs"],
+        **references[Policy, "validation"],
+    }
 
 
 class _AsWritten(GenerateJsonSchema):

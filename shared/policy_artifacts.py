@@ -73,7 +73,12 @@ Values = Annotated[
 ]
 Bucket = Annotated[
     str,
-    AfterValidator(matching("[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", "is not a bucket's name; write it without gs:// and without a folder, such as acme-ml-artifacts")),
+    AfterValidator(
+        matching(
+            "[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]",
+            "is not a bucket's name; write it without gs:// and without a folder, such as acme-ml-artifacts",
+        )
+    ),
 ]
 
 
@@ -82,7 +87,9 @@ class Condition(Part):
 
     object: ObjectName = Field(description="The object that says so, relative to the run.")
     has: Mapping[str, Values] = Field(
-        default_factory=dict, min_length=1, description="Keys of the JSON or YAML object with the values that mean a failure; where absent, the object itself is the sign."
+        default_factory=dict,
+        min_length=1,
+        description="Keys of the JSON or YAML object with the values that mean a failure; where absent, the object itself is the sign.",
     )
 
     @field_validator("has")
@@ -108,12 +115,20 @@ class ArtifactRule(Part):
     runs: Annotated[str, AfterValidator(run_pattern)] = Field(description="Where the runs are: runs/{run}/, with {run} as one whole part.")
     failed_when: tuple[Condition, ...] = Field(default=(), description="Any of these signs means that the run has failed.")
     unless: tuple[ObjectName, ...] = Field(default=(), description="With any of these objects in it, a run is not touched.")
-    keep: tuple[Annotated[str, AfterValidator(object_glob)], ...] = Field(default=(), description="Patterns of objects that are never deleted.")
-    wait: Duration = Field(default=timedelta(hours=24), description="How long after the sign the deletion comes; it can be cancelled meanwhile.")
-    abandoned_after: Annotated[Duration, AfterValidator(longer_than_nothing)] | None = Field(
-        default=None, validate_default=True, description="A run that neither succeeded nor was written to for so long counts as failed; where absent, none does."
+    keep: tuple[Annotated[str, AfterValidator(object_glob)], ...] = Field(
+        default=(), description="Patterns of objects that are never deleted."
     )
-    require_soft_delete: bool = Field(default=True, strict=True, description="Delete only where the bucket keeps deleted objects for a while.")
+    wait: Duration = Field(
+        default=timedelta(hours=24), description="How long after the sign the deletion comes; it can be cancelled meanwhile."
+    )
+    abandoned_after: Annotated[Duration, AfterValidator(longer_than_nothing)] | None = Field(
+        default=None,
+        validate_default=True,
+        description="A run that neither succeeded nor was written to for so long counts as failed; where absent, none does.",
+    )
+    require_soft_delete: bool = Field(
+        default=True, strict=True, description="Delete only where the bucket keeps deleted objects for a while."
+    )
     limits: ArtifactLimits = Field(default_factory=ArtifactLimits, description="How much may be deleted at once.")
 
     @field_validator("abandoned_after")

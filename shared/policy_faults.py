@@ -123,7 +123,9 @@ def clashes(document: Document, actions: Collection[str], speaking: str) -> Iter
     scope = document.data.get("scope", {})
     if acting and isinstance(scope, dict) and scope.get("regions", []) == []:
         path, name = acting[0]
-        yield document.fault(("scope", "regions"), f"is missing; {spell(path)} uses {name}, which needs to know where to look, such as [us-central1]")
+        yield document.fault(
+            ("scope", "regions"), f"is missing; {spell(path)} uses {name}, which needs to know where to look, such as [us-central1]"
+        )
 
 
 def _each(holder: Mapping[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any]]]:

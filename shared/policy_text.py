@@ -230,7 +230,10 @@ _ADVICE = (
     ("unexpected end of stream", "a quote is opened and never closed"),
     ("alphabetic or numeric", "put text that begins with * or & in quotes"),
     ("',' or", "a [ or { is opened and never closed"),
-    ("expected", "the indentation does not fit the lines above, or text that begins with {, [ or a quote goes on behind it; put all of it in quotes"),
+    (
+        "expected",
+        "the indentation does not fit the lines above, or text that begins with {, [ or a quote goes on behind it; put all of it in quotes",
+    ),
 )
 
 

@@ -299,7 +299,7 @@ def saving(targets: Iterable[TargetRecord]) -> Iterator[Part]:
     effective = [target for target in targets if target.drift is None and target.status in ("verified", "rehearsed")]
     total = sum((target.saving for target in effective), Decimal(0))
     if total > 0:
-        verb = "Would save" if effective[0].status == "rehearsed" else "Saves"
+        verb = "This would save" if effective[0].status == "rehearsed" else "This saves"
         yield Part(tail=f"{verb} about {about(total)} a month (estimate, {prices.LISTED}; counts only instances kept warm)")
 
 

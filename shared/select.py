@@ -19,7 +19,9 @@ class Selector(Part):
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
-    labels: Labels = Field(default={}, description="The resource carries each of these labels, with that value or one of those in the list.")
+    labels: Labels = Field(
+        default={}, description="The resource carries each of these labels, with that value or one of those in the list."
+    )
     services: tuple[ServiceGlob, ...] = Field(
         default=(),
         description="The resource's short name matches one of these patterns. A function's service must be written in full, without wildcards.",

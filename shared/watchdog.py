@@ -162,10 +162,15 @@ class Watchdog:
             EventRejected: Nothing at all may come of it.
         """
         if notification.period_start > self.world.clock.now() + CLOCKS_DIFFER:
-            raise EventRejected("future-period", f"the period of budget {notification.budget_name!r} begins at {notification.period_start:%Y-%m-%d %H:%M} UTC, which is to come")
+            raise EventRejected(
+                "future-period",
+                f"the period of budget {notification.budget_name!r} begins at {notification.period_start:%Y-%m-%d %H:%M} UTC, which is to come",
+            )
         allowed = self.policy.allowed_billing_accounts
         if allowed and notification.billing_account not in allowed:
-            return EventRejected("foreign-account", f"the billing account {notification.billing_account} is not in the policy's allowed_billing_accounts")
+            return EventRejected(
+                "foreign-account", f"the billing account {notification.billing_account} is not in the policy's allowed_billing_accounts"
+            )
         if self.policy.rule_for(notification) is None:
             return EventRejected("unknown-budget", f"the policy names no budget {notification.budget_name!r} ({notification.budget_id})")
         return None
@@ -263,7 +268,13 @@ class Watchdog:
     def _key(self, notification: BudgetNotification, due: Sequence[Step]) -> str:
         """The same for every delivery of a message, and for every message that newly reaches the same steps."""
         highest = max(due, key=lambda step: (step.at, step.on))
-        identity = (notification.billing_account, notification.budget_id, notification.period_start.isoformat(), self.policy.mode, *sorted(step.key for step in due))
+        identity = (
+            notification.billing_account,
+            notification.budget_id,
+            notification.period_start.isoformat(),
+            self.policy.mode,
+            *sorted(step.key for step in due),
+        )
         digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:10]
         percent = f"{(highest.at * 100).normalize():f}"
         return f"{BUDGET_ENTRIES}{notification.period_start:%Y%m%d}-{highest.on}-{percent}-{digest}"
@@ -285,7 +296,9 @@ class Watchdog:
         ours = state.period_start == notification.period_start and all(state.claims.get(claim, entry.key) == entry.key for claim in claims)
         if ours:
             if kept is None or not claims.items() <= state.claims.items():
-                self.journal.save_budget(notification.billing_account, notification.budget_id, kept, state.but(claims={**state.claims, **claims}))
+                self.journal.save_budget(
+                    notification.billing_account, notification.budget_id, kept, state.but(claims={**state.claims, **claims})
+                )
             session.put(entry.but(claimed=True))
         return ours
 
@@ -307,7 +320,9 @@ class Watchdog:
         except CloudError as error:
             log.warning("%s could not be carried on and will be tried at the next tick: %s", key, error, extra=labels)
         except Exception:  # a fault in one entry, or in our own code for it, must not keep the others parked
-            log.exception("%s could not be carried on because of a fault in the watchdog; it is tried again at the next tick", key, extra=labels)
+            log.exception(
+                "%s could not be carried on because of a fault in the watchdog; it is tried again at the next tick", key, extra=labels
+            )
         return []
 
     def _forward_or_leave(self, session: Session) -> Outcome:
@@ -329,14 +344,18 @@ class Watchdog:
             try:
                 self.world.tasks.resume(key)
             except CloudError as error:
-                log.warning("%s: the tasks topic did not take the rest, so the next tick goes on: %s", key, error, extra={"labels": {"entry": key}})
+                log.warning(
+                    "%s: the tasks topic did not take the rest, so the next tick goes on: %s", key, error, extra={"labels": {"entry": key}}
+                )
         return Outcome("unfinished", key)
 
     def _notice(self, key: str, letter: report.Letter) -> None:
         """A message that belongs to no plan, sent once for its key."""
         now = self.world.clock.now()
         message = MessageRecord(id=f"{key}/1", channel=self.policy.slack.channel, text=letter.text, blocks=letter.blocks, created=now)
-        created = self.journal.create(Entry(key=key, created=now, messages=(message,), lease=Lease(owner=self.owner, until=now + LEASE)), now)
+        created = self.journal.create(
+            Entry(key=key, created=now, messages=(message,), lease=Lease(owner=self.owner, until=now + LEASE)), now
+        )
         if created:
             session = Session(self.journal, self.world.clock, self.owner, created)
             session.fresh_messages.add(message.id)

@@ -48,7 +48,11 @@ class Worker:
         finished = self.apply.put_back(session)
         preview: tuple[TargetRecord, ...] = ()
         if session.entry.mode == "enforce" and self.apply.policy.mode == "observe":
-            log.warning("%s: the mode is observe now, so nothing more of it is carried out", session.entry.key, extra={"labels": {"entry": session.entry.key}})
+            log.warning(
+                "%s: the mode is observe now, so nothing more of it is carried out",
+                session.entry.key,
+                extra={"labels": {"entry": session.entry.key}},
+            )
             session.put(pause(session.entry, self.apply.world.clock.now() + PAUSE))
         else:
             session.put(open_due_steps(session.entry, self.apply.world.clock.now()))
@@ -125,7 +129,10 @@ class Worker:
         plan = planning.make(steps, [each for each in fresh if each.name not in known], self.apply.guard(unknown), planning.held_by(others))
         session.put(entry.but(unseen=tuple(unseen)))
         try:
-            planning.raise_if_unsafe(planning.Plan((*entry.targets, *plan.targets), (), len(entry.targets) + len(entry.untouched) + plan.seen), self.apply.policy.limits)
+            planning.raise_if_unsafe(
+                planning.Plan((*entry.targets, *plan.targets), (), len(entry.targets) + len(entry.untouched) + plan.seen),
+                self.apply.policy.limits,
+            )
         except UnsafePlan as error:
             self._write(session, report.refused(session.entry, sentence=str(error), now=now))
             session.save()
@@ -171,14 +178,16 @@ class Worker:
         now, guard = self.apply.world.clock.now(), self.apply.guard()
         told: dict[bool, list[TargetRecord]] = {True: [], False: []}
         for target in came_back:
-            log.warning("%s came back: changed by %s", target.resource, target.drift and target.drift.by, extra={"labels": {"service": target.short_name}})
-            repark = self.apply.policy.on_drift == "repark" and target.reparks < REPARKS
+            extra = {"labels": {"entry": session.entry.key, "service": target.short_name}}
+            log.warning("%s came back: changed by %s", target.resource, target.drift and target.drift.by, extra=extra)
+            repark, recorded = self.apply.policy.on_drift == "repark" and target.reparks < REPARKS, target
             if target.drift_told_at is None or now - target.drift_told_at >= TELL_DRIFT_EVERY:
                 told[repark].append(target)
-                target = target.but(drift_told_at=now)  # noqa: PLW2901  # the record goes on from here
+                recorded = target.but(drift_told_at=now)
             if repark:
-                target = planning.again(target, step_of(session.entry, target), live[target.resource], guard, None).but(reparks=target.reparks + 1)  # noqa: PLW2901
-            session.result(target)
+                planned = planning.again(recorded, step_of(session.entry, target), live[target.resource], guard, None)
+                recorded = planned.but(reparks=target.reparks + 1)
+            session.result(recorded)
         for reparked, targets in told.items():
             if targets:
                 self._write(session, report.drifted(session.entry, targets=targets, reparked=reparked, now=now))
@@ -211,7 +220,11 @@ class Worker:
         """Put a letter into the outbox; it is sent once the entry is saved."""
         entry = session.entry
         message = MessageRecord(
-            id=f"{entry.key}/{len(entry.messages) + 1}", channel=self.apply.policy.slack.channel, text=letter.text, blocks=letter.blocks, created=self.apply.world.clock.now()
+            id=f"{entry.key}/{len(entry.messages) + 1}",
+            channel=self.apply.policy.slack.channel,
+            text=letter.text,
+            blocks=letter.blocks,
+            created=self.apply.world.clock.now(),
         )
         session.fresh_messages.add(message.id)
         session.put(entry.but(messages=(*entry.messages, message)))
@@ -224,7 +237,9 @@ def _with_steps(entry: Entry, steps: Iterable[StepRecord], **changes: object) ->
 
 def _only(steps: Iterable[StepRecord], kind: str) -> list[StepRecord]:
     """The steps with only those of their actions that ask for this kind."""
-    return [step.but(uses=tuple(use for use in step.uses if (changes := planning.changes_of(use)) and changes.kind == kind)) for step in steps]
+    return [
+        step.but(uses=tuple(use for use in step.uses if (changes := planning.changes_of(use)) and changes.kind == kind)) for step in steps
+    ]
 
 
 def _still_unseen(before: UnseenRecord, again: UnseenRecord) -> UnseenRecord:

@@ -104,7 +104,9 @@ def registry() -> Mapping[str, Action]:
         if action is None:
             continue
         if action.name != module.name:
-            raise TypeError(f"shared/actions/{module.name}.py defines the action {action.name!r}; name the file or the action after the other")
+            raise TypeError(
+                f"shared/actions/{module.name}.py defines the action {action.name!r}; name the file or the action after the other"
+            )
         found[action.name] = action
     return MappingProxyType(found)
 

@@ -64,7 +64,11 @@ class Services:
         if any(state["mode"] == "manual" for state in states) and not still_ours:
             return (_SCALING, ("revision_minimum",))
         maxima = [state["maximum"] for state in states if state["maximum"]]
-        pair = (("minimum", "maximum"),) if maxima and max(state["minimum"] for state in states) > min(maxima) else (("minimum",), ("maximum",))
+        pair = (
+            (("minimum", "maximum"),)
+            if maxima and max(state["minimum"] for state in states) > min(maxima)
+            else (("minimum",), ("maximum",))
+        )
         return (("mode", "count"), *pair, ("revision_minimum",))
 
     def line(self, before: State, after: State) -> str:
@@ -107,7 +111,9 @@ def _warm(state: State, facts: Mapping[str, Any]) -> int:
 def _remains(resource: Resource, *, stopped: bool) -> tuple[str, ...]:
     facts, said = resource.facts, []
     for revision in _pinned(facts):
-        command = f"gcloud run services update-traffic {resource.short_name} --project={resource.place.project} --region={resource.place.region}"
+        command = (
+            f"gcloud run services update-traffic {resource.short_name} --project={resource.place.project} --region={resource.place.region}"
+        )
         if revision["tag"] and not (stopped and revision["percent"]):
             said.append(
                 f"revision {revision['revision']} keeps {revision['minimum']} running through its tag {revision['tag']!r}: "
@@ -121,7 +127,9 @@ def _remains(resource: Resource, *, stopped: bool) -> tuple[str, ...]:
     if not stopped and facts["gpu"]:
         said.append(f"its {facts['gpu']} GPU bills as long as an instance lives; only `to: stopped` is sure to end that")
     elif not stopped and facts["billing"] == "instance":
-        said.append("instance-based billing: an instance that a request starts bills until it is shut down; only `to: stopped` is sure to end that")
+        said.append(
+            "instance-based billing: an instance that a request starts bills until it is shut down; only `to: stopped` is sure to end that"
+        )
     return tuple(said)
 
 

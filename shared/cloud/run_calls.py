@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from shared.cloud.errors import translated
-from shared.errors import CloudError, Conflict, Gone, Unavailable
+from shared.errors import CloudError, Unavailable
 
 FIRST_POLL = 0.3
 """Seconds; a change of scaling alone is done within a few."""
@@ -38,8 +38,7 @@ def follow(client: Any, operation: Any, resource: str, *, until: float, first_po
         first_poll: Seconds before the first look; later pauses are longer.
 
     Raises:
-        Unavailable: It did not end in time, or nobody can say how it ended.
-        CloudError: It failed. What it was to change may be changed all the same.
+        Unavailable: It did not end in time, nobody can say how it ended, or it failed. What it was to change may be changed all the same.
     """
     begun, pause = time.monotonic(), first_poll
     while not operation.done:
@@ -58,16 +57,5 @@ def follow(client: Any, operation: Any, resource: str, *, until: float, first_po
         except CloudError as error:
             raise Unavailable(f"the change was accepted, but whether it is done cannot be asked: {error}", resource=resource) from error
     if operation.HasField("error"):
-        _raise_failure(operation.error, resource)
-
-
-def _raise_failure(status: Any, resource: str) -> None:
-    from google.api_core import exceptions
-
-    text = f"the change was accepted and then failed: {status.message}"
-    try:
-        with translated(resource):
-            raise exceptions.from_grpc_status(status.code, text)
-    except (Conflict, Gone) as error:
-        # One promises that nothing was changed and the other that nothing is there; an operation that had begun can say neither.
-        raise Unavailable(text, resource=resource) from error
+        # Whatever the code says: the fields were written before it failed, so nobody may take it for a write that was never made.
+        raise Unavailable(f"the change was accepted and then failed: {operation.error.message}", resource=resource)

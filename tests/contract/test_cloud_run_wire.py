@@ -256,18 +256,14 @@ def test_an_operation_that_takes_too_long(cloud_run: CloudRun, fleet: CloudRunSe
         stop(fleet, name, timeout=0.5)
 
 
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [("FAILED_PRECONDITION", Refused), ("PERMISSION_DENIED", Denied), ("INTERNAL", Unavailable), ("ABORTED", Unavailable)],
-)
-def test_an_operation_that_fails(cloud_run: CloudRun, fleet: CloudRunServices, status: str, expected: type[CloudError]) -> None:
-    """It is told as what it failed with, but never as a conflict, which would promise that nothing was changed."""
+@pytest.mark.parametrize("status", ["FAILED_PRECONDITION", "PERMISSION_DENIED", "NOT_FOUND", "INTERNAL", "ABORTED"])
+def test_an_operation_that_fails(cloud_run: CloudRun, fleet: CloudRunServices, status: str) -> None:
+    """Whatever the code: it was accepted, so the fields may be written, and no other error says that."""
     name = add(cloud_run, service_min=2)
     cloud_run.faults.inject(Fault("Operation", status=status))
-    with pytest.raises(expected, match="the change was accepted and then failed") as caught:
+    with pytest.raises(Unavailable, match="the change was accepted and then failed") as caught:
         stop(fleet, name)
     assert caught.value.resource == name
-    assert not isinstance(caught.value, Conflict)
 
 
 def test_an_operation_that_may_not_be_read(cloud_run: CloudRun, fleet: CloudRunServices) -> None:

@@ -70,7 +70,8 @@ def test_what_is_no_duration_is_refused_in_a_sentence(value: object, sentence: s
 
 
 @pytest.mark.parametrize(
-    ("text", "part"), [("80%", "0.8"), ("100%", "1"), ("120.0%", "1.2"), ("0%", "0"), ("12.5%", "0.125"), ("1000%", "10"), ("0.000001%", "0.00000001")]
+    ("text", "part"),
+    [("80%", "0.8"), ("100%", "1"), ("120.0%", "1.2"), ("0%", "0"), ("12.5%", "0.125"), ("1000%", "10"), ("0.000001%", "0.00000001")],
 )
 def test_a_share_is_percent(text: str, part: str) -> None:
     """80% is exactly 0.8, however many zeros are written behind it."""
@@ -97,7 +98,18 @@ def test_what_is_no_share_is_refused(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "count"), [("5TiB", 5 * 2**40), ("1.5KiB", 1536), ("0B", 0), ("123456789012345678B", 123456789012345678), ("12B", 12), ("1PiB", 2**50), ("3GiB", 3 * 2**30), ("2MiB", 2**21), (1000, 1000)]
+    ("value", "count"),
+    [
+        ("5TiB", 5 * 2**40),
+        ("1.5KiB", 1536),
+        ("0B", 0),
+        ("123456789012345678B", 123456789012345678),
+        ("12B", 12),
+        ("1PiB", 2**50),
+        ("3GiB", 3 * 2**30),
+        ("2MiB", 2**21),
+        (1000, 1000),
+    ],
 )
 def test_a_size_is_bytes(value: object, count: int) -> None:
     """Sizes are read in powers of 1024; a whole number is bytes."""
@@ -118,7 +130,14 @@ def test_a_part_of_a_byte_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "text"), [(timedelta(0), "0s"), (timedelta(hours=24), "1d"), (timedelta(hours=36), "36h"), (timedelta(seconds=90), "90s"), (timedelta(milliseconds=1500), "1.5s")]
+    ("length", "text"),
+    [
+        (timedelta(0), "0s"),
+        (timedelta(hours=24), "1d"),
+        (timedelta(hours=36), "36h"),
+        (timedelta(seconds=90), "90s"),
+        (timedelta(milliseconds=1500), "1.5s"),
+    ],
 )
 def test_a_duration_is_written_short(length: timedelta, text: str) -> None:
     """The largest unit that makes it a whole number is used."""
@@ -221,7 +240,11 @@ def test_one_label_value_may_stand_without_its_list() -> None:
         labels: Labels
         names: tuple[ServiceGlob, ...] = ()
 
-    assert Labelled.model_validate({"labels": {"env": "dev", "team": ["a", "b"], "empty": ""}}).labels == {"env": ("dev",), "team": ("a", "b"), "empty": ("",)}
+    assert Labelled.model_validate({"labels": {"env": "dev", "team": ["a", "b"], "empty": ""}}).labels == {
+        "env": ("dev",),
+        "team": ("a", "b"),
+        "empty": ("",),
+    }
     for wrong in ([], [1], 1, None, {"a": "b"}):
         with pytest.raises(ValidationError):
             Labelled.model_validate({"labels": {"env": wrong}})

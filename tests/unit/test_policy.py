@@ -91,6 +91,7 @@ def test_the_shipped_policy_says_what_its_comments_say() -> None:
     text = SHIPPED.read_text(encoding="utf-8")
     policy = taken(text)
     quiet = Use("notify", Quiet())
+    pools = Use("stop_worker_pools", Park(select=Selector.model_validate({"labels": {"env": "staging"}})))
 
     def park(to: Literal["idle", "stopped"], **select: Any) -> Use:
         return Use("scale_to_zero", Park(select=Selector.model_validate(select), to=to))
@@ -110,7 +111,7 @@ def test_the_shipped_policy_says_what_its_comments_say() -> None:
                 Step(at=Decimal("0.5"), do=(quiet,)),
                 Step(at=Decimal("0.9"), on="forecast", do=(quiet,)),
                 Step(at=Decimal("0.8"), do=(park("idle", labels={"env": "staging"}),)),
-                Step(at=Decimal(1), wait=timedelta(minutes=30), do=(park("stopped", labels={"env": ["staging", "dev"]}),)),
+                Step(at=Decimal(1), wait=timedelta(minutes=30), do=(park("stopped", labels={"env": ["staging", "dev"]}), pools)),
                 Step(at=Decimal("1.2"), approve=True, do=(park("stopped", services=["*"]),)),
             ),
         ),
@@ -269,14 +270,23 @@ def test_what_yaml_cannot_read_is_told_with_its_line_and_what_to_do(loader: Any,
     ("text", "told"),
     [
         ("mode: *x", "2: mode: *x would be a YAML alias, which a policy does not use; put text that begins with * in quotes"),
-        ("mode: !!python/name:os.system observe", "2: mode: '!!python/name:os.system' would be a YAML tag, which a policy does not use; put text that begins with ! in quotes"),
-        ("protect: {services: !x [a]}", "2: protect.services: '!x' would be a YAML tag, which a policy does not use; put text that begins with ! in quotes"),
+        (
+            "mode: !!python/name:os.system observe",
+            "2: mode: '!!python/name:os.system' would be a YAML tag, which a policy does not use; put text that begins with ! in quotes",
+        ),
+        (
+            "protect: {services: !x [a]}",
+            "2: protect.services: '!x' would be a YAML tag, which a policy does not use; put text that begins with ! in quotes",
+        ),
         ("mode: .nan", "2: mode: '.nan' is no number to work with; if it is text, put it in quotes"),
         ("limits: {targets: -.INF}", "2: limits.targets: '-.INF' is no number to work with; if it is text, put it in quotes"),
         ("limits: {targets: 1e999}", "2: limits.targets: '1e999' is no number to work with; if it is text, put it in quotes"),
         ('slack: {channel: "#a\\x07"}', "2: slack.channel: the text holds a control character; remove it"),
         ("mode: observe\nmode: [observe, {a: [b]}]", "3: mode: the key is there already, in line 2; keep one of them"),
-        ("allowed_billing_accounts: [01D4EE-079462-DFD6EC, 01D4EE-079462-DFD6EC]", "2: allowed_billing_accounts[1]: '01D4EE-079462-DFD6EC' is in the list already; name it once"),
+        (
+            "allowed_billing_accounts: [01D4EE-079462-DFD6EC, 01D4EE-079462-DFD6EC]",
+            "2: allowed_billing_accounts[1]: '01D4EE-079462-DFD6EC' is in the list already; name it once",
+        ),
     ],
 )
 def test_faults_of_the_text_are_told_once_and_without_their_echo(loader: Any, text: str, told: str) -> None:
@@ -320,7 +330,14 @@ def test_scalars_follow_the_core_schema(loader: Any, text: str, value: object) -
 def test_keys_are_text_whatever_they_look_like(loader: Any) -> None:
     """``on`` is a key like any other."""
     assert loader
-    assert read("on: a\n1: b\ntrue: c\n~: d\n<<: e\n2026-01-01: f").data == {"on": "a", "1": "b", "true": "c", "~": "d", "<<": "e", "2026-01-01": "f"}
+    assert read("on: a\n1: b\ntrue: c\n~: d\n<<: e\n2026-01-01: f").data == {
+        "on": "a",
+        "1": "b",
+        "true": "c",
+        "~": "d",
+        "<<": "e",
+        "2026-01-01": "f",
+    }
 
 
 def test_a_list_may_hold_what_only_looks_the_same() -> None:
@@ -387,13 +404,28 @@ def test_each_wrong_value_is_told_in_a_sentence(text: str, told: str) -> None:
         ("{at: 80%, do: [explode]}", ".do[0]: unknown action 'explode'; known here: notify, scale_to_zero, stop_worker_pools"),
         ("{at: 80%, do: [scale_to_zero]}", ".do[0]: scale_to_zero needs select; write {scale_to_zero: {select: ...}}"),
         ("{at: 80%, do: [7]}", ".do[0]: should be the name of one action, or one name with its settings, such as {name: {key: value}}"),
-        ("{at: 80%, do: [{notify: {}, scale_to_zero: {}}]}", ".do[0]: should be the name of one action, or one name with its settings, such as {name: {key: value}}"),
+        (
+            "{at: 80%, do: [{notify: {}, scale_to_zero: {}}]}",
+            ".do[0]: should be the name of one action, or one name with its settings, such as {name: {key: value}}",
+        ),
         ("{at: 80%, do: [{scale_to_zer: {}}]}", ".do[0]: unknown action 'scale_to_zer'; did you mean 'scale_to_zero'?"),
         ("{at: 80%, do: [{scale_to_zero: {}}]}", ".do[0].scale_to_zero.select: is missing"),
-        ("{at: 80%, do: [{scale_to_zero: }]}", ".do[0].scale_to_zero: has no value; write one or leave the key out (text that begins with # needs quotes)"),
-        ("{at: 80%, do: [{scale_to_zero: {select: {}}}]}", '.do[0].scale_to_zero.select: selects nothing; write labels, services, or both (services: ["*"] means all)'),
-        ("{at: 80%, do: [{scale_to_zero: {select: {services: [a]}, after: 5}}]}", ".do[0].scale_to_zero.after: 5 is not a duration; write a number and s, m, h or d, such as 30m"),
-        ("{at: 80%, do: [{scale_to_zero: {select: {labels: {e: [a, B]}}}}]}", ".do[0].scale_to_zero.select.labels.e[1]: the label text 'B' can never match: labels hold up to 63 lower-case letters, digits, - and _"),
+        (
+            "{at: 80%, do: [{scale_to_zero: }]}",
+            ".do[0].scale_to_zero: has no value; write one or leave the key out (text that begins with # needs quotes)",
+        ),
+        (
+            "{at: 80%, do: [{scale_to_zero: {select: {}}}]}",
+            '.do[0].scale_to_zero.select: selects nothing; write labels, services, or both (services: ["*"] means all)',
+        ),
+        (
+            "{at: 80%, do: [{scale_to_zero: {select: {services: [a]}, after: 5}}]}",
+            ".do[0].scale_to_zero.after: 5 is not a duration; write a number and s, m, h or d, such as 30m",
+        ),
+        (
+            "{at: 80%, do: [{scale_to_zero: {select: {labels: {e: [a, B]}}}}]}",
+            ".do[0].scale_to_zero.select.labels.e[1]: the label text 'B' can never match: labels hold up to 63 lower-case letters, digits, - and _",
+        ),
         ("{at: 80%, do: [{scale_to_zero: {select: {services: [*]}}}]}", "put text that begins with * or & in quotes"),
     ],
 )
@@ -406,7 +438,9 @@ def test_each_wrong_step_is_told_in_a_sentence(step: str, told: str) -> None:
 
 def test_an_action_takes_its_settings_from_the_policy() -> None:
     """Bare names, names with settings and several actions in a step all arrive validated."""
-    policy = taken(ladder("  - at: 80%\n    do: [notify, {notify: {}}, {scale_to_zero: {select: {services: [a]}, to: stopped, after: 5m}}]"))
+    policy = taken(
+        ladder("  - at: 80%\n    do: [notify, {notify: {}}, {scale_to_zero: {select: {services: [a]}, to: stopped, after: 5m}}]")
+    )
     assert policy.budgets[0].steps[0].do == (
         Use("notify", Quiet()),
         Use("notify", Quiet()),
@@ -443,7 +477,8 @@ def test_what_can_stand_only_once_is_refused_the_second_time() -> None:
     said = faults(
         f"version: 1\nbudgets:\n- {{budget: A, steps: [{step}, {{at: 80%, on: forecast, do: [notify]}},\n  {{at: 80.0%, on: actual, do: [notify]}}]}}\n"
         f"- {{budget: B, steps: [{step}]}}\n- {{budget: A, steps: [{step}]}}\nartifacts:\n"
-        + "- {bucket: abc, runs: 'r/{run}/', abandoned_after: 1d}\n- {bucket: abc, runs: 's/{run}/', abandoned_after: 1d}\n" * 2
+        + "- {bucket: abc, runs: 'r/{run}/', abandoned_after: 1d}\n- {bucket: abc, runs: 's/{run}/', abandoned_after: 1d}\n"
+        * 2
     )
     assert said == [
         "policy.yaml:4: budgets[0].steps[2]: another step is reached at the same spend, in line 3; make one of the two",
@@ -502,9 +537,15 @@ def test_runs_that_could_mean_too_much_are_refused(runs: str, told: str) -> None
         ("{failed_when: [{object: a.json, has: {}}]}", ".failed_when[0].has: is empty; write at least one"),
         ("{failed_when: [{object: a.json, has: }]}", ".failed_when[0].has: has no value"),
         ("{failed_when: [{object: a.json, has: {b: }}]}", ".failed_when[0].has.b: has no value"),
-        ("{failed_when: [{object: a.json, has: {b: []}}]}", ".failed_when[0].has.b: should be text, a whole number, true or false, or a list of those"),
+        (
+            "{failed_when: [{object: a.json, has: {b: []}}]}",
+            ".failed_when[0].has.b: should be text, a whole number, true or false, or a list of those",
+        ),
         ("{failed_when: [{object: a.json, has: {b: [1.5]}}]}", ".failed_when[0].has.b: should be text, a whole number"),
-        ("{failed_when: [{object: a.txt, has: {b: c}}]}", ".failed_when[0].has: 'a.txt' cannot be looked into; only objects that end with .json, .yaml, .yml can"),
+        (
+            "{failed_when: [{object: a.txt, has: {b: c}}]}",
+            ".failed_when[0].has: 'a.txt' cannot be looked into; only objects that end with .json, .yaml, .yml can",
+        ),
         ("{failed_when: [{object: 5, has: {b: c}}]}", ".failed_when[0].object: should be text, not 5; put it in quotes"),
         ('{abandoned_after: 1d, unless: ["a*"]}', ".unless[0]: 'a*' holds '*'"),
         ('{abandoned_after: 1d, keep: ["/a"]}', ".keep[0]: '/a' has an empty part"),
@@ -522,7 +563,9 @@ def test_each_wrong_artifact_rule_is_told_in_a_sentence(rule: str, told: str) ->
 
 def test_conditions_take_single_values_and_lists() -> None:
     """A value alone is a list of one, and keeps its type."""
-    (rule,) = taken('version: 1\nartifacts: [{bucket: abc, runs: "{run}/", failed_when: [{object: a.yml, has: {a: 1, b: [true, x], c: off}}]}]').artifacts
+    (rule,) = taken(
+        'version: 1\nartifacts: [{bucket: abc, runs: "{run}/", failed_when: [{object: a.yml, has: {a: 1, b: [true, x], c: off}}]}]'
+    ).artifacts
     assert rule.failed_when == (Condition(object="a.yml", has={"a": (1,), "b": (True, "x"), "c": ("off",)}),)
     assert [type(value) for value in rule.failed_when[0].has["b"]] == [bool, str]
 
@@ -545,7 +588,13 @@ def test_every_step_up_to_the_level_is_reached_in_ascending_order() -> None:
     """The policy may list its steps in any order; forecast and actual spend count apart."""
     steps = {
         key: Step.model_validate({"at": at, "on": on, "do": (Use("notify", Quiet()),)})
-        for key, at, on in [("a100", "100%", "actual"), ("f90", "90%", "forecast"), ("f50", "50%", "forecast"), ("a50", "50.0%", "actual"), ("a80", "80%", "actual")]
+        for key, at, on in [
+            ("a100", "100%", "actual"),
+            ("f90", "90%", "forecast"),
+            ("f50", "50%", "forecast"),
+            ("a50", "50.0%", "actual"),
+            ("a80", "80%", "actual"),
+        ]
     }
     ours = rule("ML", *steps.values())
     assert [step.key for step in ours.steps] == ["actual-1", "forecast-0.9", "forecast-0.5", "actual-0.5", "actual-0.8"]
@@ -581,7 +630,10 @@ def test_protection_gives_its_reason(labels: dict[str, str], name: str, reason: 
 
 def test_the_label_protects_without_any_policy() -> None:
     """cost-watchdog=protect needs no line in the policy."""
-    assert Protect().covers(Resource("service", "projects/p/locations/r/services/a", {"cost-watchdog": "protect"})) == "protected by the label cost-watchdog=protect"
+    assert (
+        Protect().covers(Resource("service", "projects/p/locations/r/services/a", {"cost-watchdog": "protect"}))
+        == "protected by the label cost-watchdog=protect"
+    )
     assert Protect().covers(Resource("service", "projects/p/locations/r/services/a")) is None
 
 
@@ -645,7 +697,9 @@ def test_the_schema_works_where_every_action_needs_settings() -> None:
     """Then no bare name is accepted."""
     document = schema({"scale_to_zero": Park})
     assert not jsonschema.Draft202012Validator(document).is_valid(read(ladder("  - {at: 80%, do: [notify]}")).data)
-    assert jsonschema.Draft202012Validator(document).is_valid(read(ladder("  - {at: 80%, do: [{scale_to_zero: {select: {services: [a]}}}]}")).data)
+    assert jsonschema.Draft202012Validator(document).is_valid(
+        read(ladder("  - {at: 80%, do: [{scale_to_zero: {select: {services: [a]}}}]}")).data
+    )
 
 
 def test_actions_whose_settings_share_a_class_name_stay_apart() -> None:
@@ -662,10 +716,34 @@ def test_actions_whose_settings_share_a_class_name_stay_apart() -> None:
 KEYS = ["version", "mode", "scope", "projects", "regions", "protect", "labels", "services", "limits", "targets", "share", "on_drift", "slack", "channel", "routes",
         "budgets", "budget", "restore", "steps", "at", "on", "do", "wait", "approve", "scale_to_zero", "notify", "select", "to", "artifacts", "bucket", "runs",
         "failed_when", "object", "has", "unless", "keep", "abandoned_after", "bytes", "x"]  # fmt: skip
-WORDS = ["1", "80%", "30m", "us-central1", "-", "notify", "scale_to_zero", "actual", "forecast", "true", "*", "runs/{run}/", "abc", "_FAILED", "#ml", "5TiB", "", "A", "."]
+WORDS = [
+    "1",
+    "80%",
+    "30m",
+    "us-central1",
+    "-",
+    "notify",
+    "scale_to_zero",
+    "actual",
+    "forecast",
+    "true",
+    "*",
+    "runs/{run}/",
+    "abc",
+    "_FAILED",
+    "#ml",
+    "5TiB",
+    "",
+    "A",
+    ".",
+]
 leaves = st.one_of(st.sampled_from(WORDS), st.text(max_size=5), st.integers(), st.floats(), st.booleans(), st.none())
 anything = st.recursive(
-    leaves, lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.one_of(st.sampled_from(KEYS), st.text(max_size=4)), inner, max_size=6)), max_leaves=30
+    leaves,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.one_of(st.sampled_from(KEYS), st.text(max_size=4)), inner, max_size=6)
+    ),
+    max_leaves=30,
 )
 
 
@@ -680,7 +758,9 @@ def survives(text: str) -> None:
     assert "".join(refused).encode() or not refused
 
 
-@given(st.one_of(st.text(), st.text("-:[]{}!&*?|>%@`#,'\"\\ \t\nabx0~<=.", max_size=40), st.text(st.characters(categories=None), max_size=10)))
+@given(
+    st.one_of(st.text(), st.text("-:[]{}!&*?|>%@`#,'\"\\ \t\nabx0~<=.", max_size=40), st.text(st.characters(categories=None), max_size=10))
+)
 @example("%YAML 1." + "1" * 5000 + "\n--- {}")
 @example('"\\ud800": 1')
 @example("a: '\n\n\n")
@@ -693,7 +773,14 @@ def test_any_text_is_taken_or_refused(text: str) -> None:
 
 
 @given(anything)
-@example({"version": 1, "budgets": [{"budget": "A", "steps": [{"at": "1%", "do": [[], {}, {"a": 1, "b": 2}, {"notify": []}, {"scale_to_zero": {"select": 1}}]}]}]})
+@example(
+    {
+        "version": 1,
+        "budgets": [
+            {"budget": "A", "steps": [{"at": "1%", "do": [[], {}, {"a": 1, "b": 2}, {"notify": []}, {"scale_to_zero": {"select": 1}}]}]}
+        ],
+    }
+)
 def test_any_values_are_taken_or_refused(value: object) -> None:
     """The same for texts that YAML can read."""
     survives(json.dumps(value, ensure_ascii=False))
@@ -710,7 +797,12 @@ def test_the_shipped_policy_with_a_slip_of_the_pen_is_taken_or_refused(data: st.
     """The same for a policy in which a few characters were changed."""
     text = SHIPPED.read_text(encoding="utf-8").partition("\nbudgets:")[2]
     at = data.draw(st.integers(0, len(text)))
-    survives("version: 1\nbudgets:" + text[:at] + data.draw(st.text("-:[]{}!&*?|>%'\" \t\nabx0", max_size=3)) + text[at + data.draw(st.integers(0, 3)) :])
+    survives(
+        "version: 1\nbudgets:"
+        + text[:at]
+        + data.draw(st.text("-:[]{}!&*?|>%'\" \t\nabx0", max_size=3))
+        + text[at + data.draw(st.integers(0, 3)) :]
+    )
 
 
 word = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
@@ -720,7 +812,13 @@ lengths = st.builds(lambda count, unit: f"{count}{unit}", st.integers(1, 3650), 
 selectors = st.one_of(st.fixed_dictionaries({"labels": labels}, optional={"services": globs}), st.fixed_dictionaries({"services": globs}))
 uses = st.one_of(
     st.just("notify"),
-    st.fixed_dictionaries({"scale_to_zero": st.fixed_dictionaries({"select": selectors}, optional={"to": st.sampled_from(["idle", "stopped"]), "after": lengths})}),
+    st.fixed_dictionaries(
+        {
+            "scale_to_zero": st.fixed_dictionaries(
+                {"select": selectors}, optional={"to": st.sampled_from(["idle", "stopped"]), "after": lengths}
+            )
+        }
+    ),
 )
 step_lists = st.lists(
     st.fixed_dictionaries(
@@ -734,9 +832,14 @@ step_lists = st.lists(
 policies = st.fixed_dictionaries(
     {
         "version": st.just(1),
-        "scope": st.fixed_dictionaries({"regions": st.just(["us-central1", "europe-west1"])}, optional={"projects": st.lists(word, unique=True)}),
+        "scope": st.fixed_dictionaries(
+            {"regions": st.just(["us-central1", "europe-west1"])}, optional={"projects": st.lists(word, unique=True)}
+        ),
         "budgets": st.lists(
-            st.fixed_dictionaries({"budget": st.sampled_from(["*", "A b", "yes", "1e3"]), "steps": step_lists}, optional={"restore": st.sampled_from(["next_period", "manual"])}),
+            st.fixed_dictionaries(
+                {"budget": st.sampled_from(["*", "A b", "yes", "1e3"]), "steps": step_lists},
+                optional={"restore": st.sampled_from(["next_period", "manual"])},
+            ),
             unique_by=lambda rule: rule["budget"],
             max_size=3,
         ),
@@ -744,7 +847,9 @@ policies = st.fixed_dictionaries(
     optional={
         "mode": st.sampled_from(["observe", "enforce"]),
         "protect": st.fixed_dictionaries({}, optional={"labels": labels, "services": globs}),
-        "limits": st.fixed_dictionaries({}, optional={"targets": st.integers(0, 10**6), "share": st.integers(0, 100).map(lambda percent: f"{percent}%")}),
+        "limits": st.fixed_dictionaries(
+            {}, optional={"targets": st.integers(0, 10**6), "share": st.integers(0, 100).map(lambda percent: f"{percent}%")}
+        ),
         "stale_after": lengths,
         "required_labels": st.lists(word, unique=True),
     },
@@ -759,7 +864,11 @@ def test_every_valid_policy_is_taken_as_it_is(value: dict[str, Any]) -> None:
     assert not problems(text)
     assert [rule.budget for rule in policy.budgets] == [rule["budget"] for rule in value["budgets"]]
     for found, written in zip(policy.budgets, value["budgets"], strict=True):
-        assert [step.key for step in found.steps] == [f"{step.get('on', 'actual')}-{Decimal(step['at'][:-1]).scaleb(-2).normalize():f}" for step in written["steps"]]
-        assert [[use.name for use in step.do] for step in found.steps] == [[use if isinstance(use, str) else next(iter(use)) for use in step["do"]] for step in written["steps"]]
+        assert [step.key for step in found.steps] == [
+            f"{step.get('on', 'actual')}-{Decimal(step['at'][:-1]).scaleb(-2).normalize():f}" for step in written["steps"]
+        ]
+        assert [[use.name for use in step.do] for step in found.steps] == [
+            [use if isinstance(use, str) else next(iter(use)) for use in step["do"]] for step in written["steps"]
+        ]
         for use in (use for step in found.steps for use in step.do):
             assert type(use.params).model_validate(use.params.model_dump(mode="json")) == use.params

@@ -446,7 +446,6 @@ NAMES = ANY_TEXT.map(lambda text: text.replace("/", "|"))
 STATUSES = st.sampled_from(["intended", "verified", "failed", "skipped", "rehearsed", "restoring", "restored", "left"])
 KNOWN_TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # hypothesis wants them naive
 TIMES = st.none() | KNOWN_TIMES
-TIMES = st.none() | KNOWN_TIMES
 USES = st.sampled_from([IDLE, STOP, NOTIFY]) | st.builds(lambda name: UseRecord(action=name, params={}), ANY_TEXT)
 SHARES = st.decimals(0, 10**6, places=3)
 TARGETS = st.builds(

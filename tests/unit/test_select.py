@@ -67,7 +67,10 @@ def test_an_empty_selector_is_refused(written: dict[str, object]) -> None:
         selector(**written)
 
 
-@pytest.mark.parametrize("written", [{"label": {"env": "dev"}}, {"labels": {"env": []}}, {"services": "api"}, {"services": [""]}, {"labels": None, "services": ["a"]}])
+@pytest.mark.parametrize(
+    "written",
+    [{"label": {"env": "dev"}}, {"labels": {"env": []}}, {"services": "api"}, {"services": [""]}, {"labels": None, "services": ["a"]}],
+)
 def test_a_wrong_selector_is_refused(written: dict[str, object]) -> None:
     """Unknown keys, empty lists and wrong types are refused."""
     with pytest.raises(ValidationError):
@@ -81,7 +84,11 @@ def test_a_selector_does_not_change() -> None:
 
 
 @given(
-    labels=st.dictionaries(st.from_regex(r"[a-z][a-z0-9_-]{0,5}", fullmatch=True), st.lists(st.from_regex(r"[a-z0-9_-]{0,5}", fullmatch=True), min_size=1), min_size=1),
+    labels=st.dictionaries(
+        st.from_regex(r"[a-z][a-z0-9_-]{0,5}", fullmatch=True),
+        st.lists(st.from_regex(r"[a-z0-9_-]{0,5}", fullmatch=True), min_size=1),
+        min_size=1,
+    ),
     services=st.lists(st.from_regex(r"[a-z*?]{1,6}", fullmatch=True)),
 )
 def test_a_selector_reads_back_from_the_journal(labels: dict[str, list[str]], services: list[str]) -> None:

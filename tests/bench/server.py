@@ -1,0 +1,97 @@
+"""A stand-in in a process of its own, so that what is measured has its interpreter to itself; spoken to over standard input and output."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sandbox.cloud import PROJECT, Sandbox
+
+REGIONS = tuple(f"us-east{number}" for number in range(1, 11))
+LABELS = {"env": "staging"}
+
+POLICY = f"""
+version: 1
+mode: enforce
+scope: {{projects: [{PROJECT}], regions: [{", ".join(REGIONS)}]}}
+limits: {{targets: 5000}}
+slack: {{channel: "#ml-cost"}}
+budgets:
+  - budget: "*"
+    steps:
+      - at: 80%
+        do:
+          - scale_to_zero: {{select: {{labels: {{env: staging}}}}, to: idle}}
+"""
+
+
+class Server:
+    """The handle of such a process.
+
+    Attributes:
+        environment: What points clients at it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Start it."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.server"], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.environment: dict[str, str] = self._answer()
+
+    def ask(self, **question: Any) -> Any:
+        """Send one command and wait for its answer."""
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def close(self) -> None:
+        """End it."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+
+    def _answer(self) -> Any:
+        assert self._process.stdout
+        return json.loads(self._process.stdout.readline())
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as policy:
+        policy.write(POLICY)
+        policy.flush()
+        with Sandbox(policy=policy.name, operation_seconds=0.2) as sandbox:
+            print(json.dumps({**sandbox.environment(), "K_SERVICE": "", "PATH": os.environ["PATH"]}), flush=True)
+            seeded: list[str] = []
+            for line in sys.stdin:
+                question = json.loads(line)
+                print(json.dumps(_done(sandbox, question, seeded)), flush=True)
+
+
+def _done(sandbox: Sandbox, question: dict[str, Any], seeded: list[str]) -> Any:
+    if question["do"] == "seed":
+        sandbox.faults.latency = 0.0
+        while seeded:
+            sandbox.run.remove(seeded.pop(), "bench")
+        add = sandbox.run.add_service
+        seeded.extend(
+            add(PROJECT, REGIONS[number % len(REGIONS)], f"service-{number:04}", labels=LABELS, service_min=1)
+            for number in range(question["services"])
+        )
+        sandbox.faults.latency = question["latency"]
+        sandbox.faults.calls.clear()
+        return None
+    if question["do"] == "calls":
+        return dict(sandbox.faults.calls)
+    return sum(1 for name in seeded if sandbox.run.total(name))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""kill -9 in the middle of the work: what a function began in a process of its own is completed by ticks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from functions import wiring
+from sandbox.cloud import Sandbox
+from sandbox.estate import US, month_start
+from sandbox.faults import Fault
+from sandbox.functions import BUDGET_ALERT, Functions
+from shared.clock import SystemClock
+from shared.session import LEASE
+from tests.e2e.harness import InProcess
+from tests.envelopes import attributes, encode, payload
+
+SERVICES, DONE = 30, 12
+POLICY = """
+version: 1
+mode: enforce
+scope: {projects: [acme-ml-staging], regions: [us-central1]}
+slack: {channel: "#ml-cost"}
+budgets:
+  - budget: ML Training Budget
+    steps:
+      - {at: 80%, do: [{scale_to_zero: {select: {labels: {env: staging}}, to: idle}}]}
+"""
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    """One step."""
+    file = tmp_path / "policy.yaml"
+    file.write_text(POLICY, encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def sandbox(policy: Path) -> Iterator[Sandbox]:
+    """Thirty services with a warm instance each."""
+    with Sandbox(policy=policy, operation_seconds=0) as made:
+        for number in range(SERVICES):
+            made.run.add_service(made.project, US, f"worker-{number:02}", service_min=1, labels={"env": "staging"})
+        yield made
+
+
+class Later(SystemClock):
+    """A fresh process that begins when the dead one's lease has ended."""
+
+    def now(self) -> datetime:
+        """The time of day after that."""
+        return super().now() + LEASE + timedelta(seconds=1)
+
+
+def test_what_a_killed_function_began_is_completed_once(
+    sandbox: Sandbox, processes: Functions, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve of thirty services are parked when the process dies; the tick parks the rest, writes none twice, and Slack is told once of all."""
+    services = [f"projects/{sandbox.project}/locations/{US}/services/worker-{number:02}" for number in range(SERVICES)]
+    stuck = sandbox.faults.inject(Fault("UpdateService", status="UNAVAILABLE", delay=10.0, skip=DONE))
+    begun = month_start(datetime.now(UTC)).isoformat()
+    sandbox.pubsub.publish(sandbox.budget_topic, encode(payload(82, costIntervalStart=begun)), attributes())
+    wait_until(lambda: (sandbox.faults.calls.get("UpdateService"), len(sandbox.run.writes)) == (SERVICES, DONE))
+    processes.by_target[BUDGET_ALERT].kill()
+    sandbox.faults.clear(stuck)
+    assert not sandbox.slack.messages("ml-cost")
+
+    functions: InProcess = request.getfixturevalue("in_process")
+    functions.tick()
+    assert (len(sandbox.run.writes), sandbox.slack.messages("ml-cost")) == (DONE, [])  # the dead one's lease still holds
+    monkeypatch.setattr(wiring, "SystemClock", Later)
+    wiring.world.cache_clear()
+    functions.tick()
+    assert sorted(sandbox.run.write_counts.items()) == [(service, 1) for service in services]
+    assert sum(sandbox.run.total(service) for service in services) == 0
+    (message,) = sandbox.slack.messages("ml-cost")
+    assert f"DONE ({SERVICES})" in message["text"]
+    functions.tick()
+    assert len(sandbox.slack.messages("ml-cost")) == 1
+
+
+def wait_until(true: Callable[[], bool], timeout: float = 30.0) -> None:
+    """Look every few milliseconds."""
+    end = time.monotonic() + timeout
+    while not true():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.005)

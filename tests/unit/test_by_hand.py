@@ -1,0 +1,103 @@
+"""What people ask for from a terminal, beside what the scenarios of the watchdog show of it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from shared.errors import Conflict, Gone, Unavailable
+from tests.stage import HERE, IDLE_80, NOTIFY_50, STOPPED_100, Stage, a_policy, full_name
+
+RANKER = full_name("ranker")
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """One service under three steps."""
+    built = Stage(a_policy(NOTIFY_50, IDLE_80, STOPPED_100))
+    built.service("ranker", HERE)
+    return built
+
+
+def test_a_simulation_plans_as_the_real_thing_and_records_nothing(stage: Stage) -> None:
+    """The same targets, in the same words, without a write anywhere."""
+    simulated = stage.ann().simulate("any budget", Decimal("0.85"), "actual")
+    assert stage.bucket.objects == {}
+    assert stage.written() == []
+    stage.send(85)
+    real = stage.entry()
+    assert [(target.resource, target.wanted) for target in simulated.targets] == [
+        (target.resource, target.wanted) for target in real.targets
+    ]
+    assert simulated.untouched == real.untouched
+
+
+def test_a_simulation_on_forecast_reaches_forecast_steps_alone(stage: Stage) -> None:
+    """Nothing of the ladder here is on forecast."""
+    assert stage.ann().simulate("any budget", Decimal(2), "forecast").steps == ()
+
+
+def test_a_simulation_of_a_step_that_only_notifies_looks_nowhere(stage: Stage) -> None:
+    """No list call is made for it."""
+    stage.strike("list", lambda: AssertionError("nothing is to be looked at"), number=2)
+    assert stage.ann().simulate("any budget", Decimal("0.5"), "actual").targets == ()
+
+
+def test_a_simulation_that_a_limit_would_refuse_says_so(stage: Stage) -> None:
+    """The guard speaks in a dry run too."""
+    stage.policy = a_policy(IDLE_80, more="limits: {targets: 1}")
+    stage.service("gateway", HERE)
+    entry = stage.ann().simulate("any budget", Decimal(1), "actual")
+    assert {step.state for step in entry.steps} == {"refused"}
+    assert {target.reason for target in entry.targets} == {"refused: 2 resources would be changed, and limits.targets allows 1"}
+
+
+def test_a_simulation_of_an_unknown_budget_names_those_that_are_known(stage: Stage) -> None:
+    """A slip of the pen is answered with the right names."""
+    stage.policy = a_policy(IDLE_80, budget="training")
+    with pytest.raises(Gone, match="the policy names no budget 'trainin'; it names 'training'"):
+        stage.ann().simulate("trainin", Decimal(1), "actual")
+
+
+def test_an_entry_that_never_was(stage: Stage) -> None:
+    """The error names the command that lists those that are."""
+    with pytest.raises(Gone, match="the journal has no entry 'x'"):
+        stage.ann().restore_entry("x")
+
+
+def test_a_closed_entry_needs_nothing_more(stage: Stage) -> None:
+    """It is done, and can still be shown."""
+    stage.send(55)
+    (entry,) = stage.closed()
+    assert stage.ann().restore_entry(entry.key).what == "closed"
+    assert stage.ann().entry(entry.key) == entry
+
+
+def test_a_resource_that_is_not_parked_cannot_be_restored(stage: Stage) -> None:
+    """The error names the command that lists what is."""
+    with pytest.raises(Gone, match="nothing called 'gateway' is parked"):
+        stage.ann().restore_resource("gateway")
+
+
+def test_a_request_that_meets_another_write_is_made_again(stage: Stage) -> None:
+    """Somebody wrote the entry at that moment; the request is put to what they wrote."""
+    stage.send(85)
+    stage.strike("write", lambda: Conflict("somebody was quicker"))
+    assert stage.ann().restore_all()[0].what == "closed"
+    assert stage.state(RANKER)["minimum"] == 2
+
+
+def test_a_request_that_never_gets_through_says_so(stage: Stage) -> None:
+    """After many tries a person is asked to try again."""
+    stage.send(85)
+
+    def always(called: str) -> None:
+        if called == "write":
+            raise Conflict("somebody was quicker")
+
+    stage.hooks.before = always
+    with pytest.raises(Unavailable, match="try again"):
+        stage.ann().restore_all()
+    with pytest.raises(Unavailable, match="try again"):
+        stage.ann().hold("ranker", stage.clock.now())

@@ -1,0 +1,183 @@
+"""Settings in, a watchdog out: what refuses to start, what is made once a process, and when the policy is read again."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from functions import logs, wiring
+from shared.errors import SettingsError, Unavailable
+from shared.settings import Settings
+
+GS = "gs://acme-ml-watchdog/policy.yaml"
+ENVIRONMENT = {"GOOGLE_CLOUD_PROJECT": "acme-ml-watchdog", "WATCHDOG_STATE_BUCKET": "acme-ml-watchdog-state"}
+OPTIONAL = ("WATCHDOG_POLICY", "WATCHDOG_TASKS_TOPIC", "WATCHDOG_MODE", "WATCHDOG_TIME_BUDGET", "SLACK_BOT_TOKEN", "K_SERVICE")
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process that has read nothing yet, with the least that has to be set."""
+    for name in OPTIONAL:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    _forget()
+    root = logging.getLogger()
+    handlers, levels = list(root.handlers), {name: logging.getLogger(name).level for name in ("", *logs._NOISY)}
+    yield
+    root.handlers[:] = handlers
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    _forget()
+
+
+def _forget() -> None:
+    wiring.settings.cache_clear()
+    wiring.world.cache_clear()
+    wiring._read.clear()
+
+
+class Source:
+    """Where the policy's text comes from, and a clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.texts: list[str | Exception] = []
+        self.reads = 0
+        self.now = 1000.0
+        monkeypatch.setattr(wiring, "fetch_policy_text", self._fetch)
+        monkeypatch.setattr(wiring, "time", SimpleNamespace(monotonic=lambda: self.now))
+
+    def _fetch(self, settings: Settings) -> tuple[str, str]:
+        self.reads += 1
+        text = self.texts[0] if len(self.texts) == 1 else self.texts.pop(0)
+        if isinstance(text, Exception):
+            raise text
+        return text, settings.policy
+
+
+def test_a_start_with_the_shipped_policy(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing but the two settings is needed, and from then on the log is JSON."""
+    wiring.start()
+    logging.getLogger("shared").info("begun")
+    assert json.loads(capsys.readouterr().out)["message"] == "begun"
+
+
+def test_settings_that_are_missing_refuse_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them are named at once."""
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name)
+    with pytest.raises(SettingsError) as refused:
+        wiring.start()
+    assert [fault.split()[0] for fault in refused.value.faults] == list(ENVIRONMENT)
+
+
+def test_a_policy_on_disk_with_faults_refuses_to_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every fault is named with its line."""
+    file = tmp_path / "policy.yaml"
+    file.write_text("version: 1\nmode: enforced\nscop: {}\n", encoding="utf-8")
+    monkeypatch.setenv("WATCHDOG_POLICY", str(file))
+    with pytest.raises(SettingsError) as refused:
+        wiring.start()
+    assert [fault.split(":")[1] for fault in refused.value.faults] == ["2", "3"]
+
+
+def test_a_policy_in_a_bucket_is_read_when_it_is_first_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start waits for no other service, and a bucket that is away for a moment does not keep the function from starting."""
+    monkeypatch.setenv("WATCHDOG_POLICY", GS)
+    source = Source(monkeypatch)
+    source.texts = ["version: 1"]
+    wiring.start()
+    assert source.reads == 0
+    assert wiring.watchdog().policy.mode == "observe"
+    assert source.reads == 1
+
+
+def test_a_policy_in_a_bucket_is_read_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within that while every invocation uses the one that was read."""
+    monkeypatch.setenv("WATCHDOG_POLICY", GS)
+    source = Source(monkeypatch)
+    source.texts = ["version: 1", "{version: 1, mode: enforce}"]
+    assert [wiring.watchdog().policy.mode for _ in range(3)] == ["observe"] * 3
+    source.now += wiring.POLICY_FOR
+    assert [wiring.watchdog().policy.mode for _ in range(3)] == ["enforce"] * 3
+    assert source.reads == 2
+
+
+def test_a_policy_on_disk_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is part of the deployment and changes with it."""
+    source = Source(monkeypatch)
+    source.texts = ["version: 1"]
+    first = wiring.watchdog().policy
+    source.now += 10 * wiring.POLICY_FOR
+    assert wiring.watchdog().policy is first
+    assert source.reads == 1
+
+
+@pytest.mark.parametrize("fault", [Unavailable("503", resource=GS), SettingsError([f"{GS}:1: mode: unknown"])])
+def test_a_policy_that_becomes_unusable(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: Exception) -> None:
+    """The last one that could be used stays in force, the log names the fault, and the policy is read again after the same while."""
+    monkeypatch.setenv("WATCHDOG_POLICY", GS)
+    source = Source(monkeypatch)
+    source.texts = ["version: 1", fault, "{version: 1, mode: enforce}"]
+    modes = []
+    for _ in range(3):
+        modes += [wiring.watchdog().policy.mode, wiring.watchdog().policy.mode]
+        source.now += wiring.POLICY_FOR
+    assert modes == ["observe", "observe", "observe", "observe", "enforce", "enforce"]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        f"the policy cannot be used any more, so the last one that could stays in force: {fault}"
+    ]
+    assert source.reads == 3
+
+
+def test_a_policy_that_could_never_be_read_is_read_at_the_next_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure is not remembered."""
+    monkeypatch.setenv("WATCHDOG_POLICY", GS)
+    source = Source(monkeypatch)
+    source.texts = [Unavailable("503", resource=GS), SettingsError([f"{GS}:1: mode: unknown"]), "version: 1"]
+    with pytest.raises(Unavailable):
+        wiring.watchdog()
+    with pytest.raises(SettingsError):
+        wiring.watchdog()
+    assert wiring.watchdog().policy.version == 1
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("observe", "observe"), ("enforce", "enforce"), ("", "enforce")])
+def test_the_setting_beats_the_mode_of_the_policy(monkeypatch: pytest.MonkeyPatch, mode: str, expected: str) -> None:
+    """One setting stops all changes; where it is not set, the policy decides."""
+    monkeypatch.setenv("WATCHDOG_MODE", mode)
+    source = Source(monkeypatch)
+    source.texts = ["{version: 1, mode: enforce}"]
+    assert wiring.watchdog().policy.mode == expected
+
+
+def test_the_world_is_made_once_a_process() -> None:
+    """Its clients are shared by all invocations; a watchdog is each one's own."""
+    first, second = wiring.watchdog(), wiring.watchdog()
+    assert first.world is second.world
+    assert first.owner != second.owner
+
+
+def test_without_slack_and_a_tasks_topic() -> None:
+    """Messages go to the log, and the tick alone carries on."""
+    world = wiring.watchdog().world
+    assert (world.messenger, world.tasks) == (None, None)
+    assert set(world.fleets) == {"service", "worker_pool"}
+
+
+def test_with_everything_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every setting arrives where it is used, and nothing is connected yet."""
+    monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-canary")
+    monkeypatch.setenv("WATCHDOG_TASKS_TOPIC", "projects/acme-ml-watchdog/topics/cost-watchdog-tasks")
+    monkeypatch.setenv("WATCHDOG_TIME_BUDGET", "90s")
+    monkeypatch.setenv("K_SERVICE", "cost-watchdog-budget-alert")
+    watchdog = wiring.watchdog()
+    assert watchdog.world.messenger is not None
+    assert watchdog.world.tasks is not None
+    assert (watchdog.project, watchdog.service) == ("acme-ml-watchdog", "cost-watchdog-budget-alert")
+    assert watchdog.time_budget.total_seconds() == 90
