@@ -117,12 +117,12 @@ def _remains(resource: Resource, *, stopped: bool) -> tuple[str, ...]:
         if revision["tag"] and not (stopped and revision["percent"]):
             said.append(
                 f"revision {revision['revision']} keeps {revision['minimum']} running through its tag {revision['tag']!r}: "
-                f"remove the tag with {command} --remove-tags={revision['tag']}"
+                f"remove the tag with `{command} --remove-tags={revision['tag']}`"
             )
         elif not stopped:
             said.append(
                 f"revision {revision['revision']} holds {revision['percent']} % of the traffic and keeps its own minimum of {revision['minimum']}: "
-                f"move the traffic with {command} --to-latest"
+                f"move the traffic with `{command} --to-latest`"
             )
     if not stopped and facts["gpu"]:
         said.append(f"its {facts['gpu']} GPU bills as long as an instance lives; only `to: stopped` is sure to end that")

@@ -108,17 +108,17 @@ def test_what_a_tagged_revision_keeps_running_is_not_counted_as_saved() -> None:
         (
             service(scaling(minimum=2), (revision(1, tag="canary"),)),
             "idle",
-            f"revision ranker-7 keeps 1 running through its tag 'canary': remove the tag with {GCLOUD} --remove-tags=canary",
+            f"revision ranker-7 keeps 1 running through its tag 'canary': remove the tag with `{GCLOUD} --remove-tags=canary`",
         ),
         (
             service(scaling(minimum=2), (revision(1, tag="canary"),)),
             "stopped",
-            f"revision ranker-7 keeps 1 running through its tag 'canary': remove the tag with {GCLOUD} --remove-tags=canary",
+            f"revision ranker-7 keeps 1 running through its tag 'canary': remove the tag with `{GCLOUD} --remove-tags=canary`",
         ),
         (
             service(scaling(minimum=2), (revision(2, percent=30),)),
             "idle",
-            f"revision ranker-7 holds 30 % of the traffic and keeps its own minimum of 2: move the traffic with {GCLOUD} --to-latest",
+            f"revision ranker-7 holds 30 % of the traffic and keeps its own minimum of 2: move the traffic with `{GCLOUD} --to-latest`",
         ),
         (
             service(scaling(minimum=2), billing="instance"),

@@ -186,8 +186,8 @@ def remains() -> Letter:
     """What zero does not reach."""
     gpu = "its nvidia-l4 GPU bills as long as an instance lives; only `to: stopped` is sure to end that"
     tag = (
-        "revision canary-00007 keeps 1 running through its tag 'canary': remove the tag with gcloud run services update-traffic canary "
-        "--project=acme-ml-staging --region=us-central1 --remove-tags=canary"
+        "revision canary-00007 keeps 1 running through its tag 'canary': remove the tag with `gcloud run services update-traffic canary "
+        "--project=acme-ml-staging --region=us-central1 --remove-tags=canary`"
     )
     targets = [target("canary", remains=(tag,)), *(target(f"gpu-{number}", remains=(gpu,)) for number in range(5))]
     return told(entry(*targets))

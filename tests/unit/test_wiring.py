@@ -157,9 +157,10 @@ def test_the_setting_beats_the_mode_of_the_policy(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_world_is_made_once_a_process() -> None:
-    """Its clients are shared by all invocations; a watchdog is each one's own."""
+    """Its clients and the quota are shared by all invocations; a watchdog is each one's own."""
     first, second = wiring.watchdog(), wiring.watchdog()
     assert first.world is second.world
+    assert first.pacer is second.pacer
     assert first.owner != second.owner
 
 
