@@ -156,7 +156,7 @@ def _restore(asked: argparse.Namespace) -> int:
         outcomes = [by_hand.restore_entry(asked.entry)]
     else:
         outcomes = by_hand.restore_all() if asked.all else by_hand.restore_resource(asked.service)
-    unreadable = by_hand.survey().faults if asked.all else ()
+    unreadable = () if asked.entry else by_hand.survey().faults
     if outcomes or not unreadable:
         _print_outcomes(outcomes)
     tried = [by_hand.entry(outcome.entry) for outcome in outcomes if outcome.what == "carried on"]
@@ -177,6 +177,8 @@ def _hold(asked: argparse.Namespace) -> int:
     by_hand.hold(asked.service, asked.until)
     if asked.until > by_hand.watchdog.world.clock.now():
         print(f"{asked.service} is not touched until {asked.until:%Y-%m-%d %H:%M} UTC")
+        if not by_hand.sees(asked.service):
+            print(f"nothing called {asked.service} is seen in the policy's projects and regions; is the name right?", file=sys.stderr)
     else:
         print(f"{asked.service} is no longer held")
     return 0

@@ -203,4 +203,4 @@ def _beneath(entry: Entry, others: Iterable[Entry]) -> dict[str, Mapping[str, An
 def _log(session: Session, target: TargetRecord) -> None:
     level = logging.WARNING if target.reason else logging.INFO
     extra = {"labels": {"entry": session.entry.key, "service": target.short_name, "region": target.place.region}}
-    log.log(level, "%s: %s %s", target.resource, target.status, target.reason, extra=extra)
+    log.log(level, "%s", ": ".join(part for part in (target.resource, target.status, target.reason) if part), extra=extra)

@@ -10,9 +10,10 @@ from functools import partial
 
 from shared import plan as planning
 from shared.entry import HELD, Entry, approve, ask_undo, cancel
-from shared.errors import Conflict, Gone, Unavailable, UnsafePlan
+from shared.errors import CloudError, Conflict, Gone, JournalError, Unavailable, UnsafePlan
 from shared.journal import BUDGET_ENTRIES, Holds, Survey
 from shared.model import Basis, BudgetNotification
+from shared.observe import observe
 from shared.policy import reached
 from shared.watchdog import TRIES, Outcome, Watchdog, record
 
@@ -50,12 +51,23 @@ class ByHand:
         return self._change(key, lambda entry, now: ask_undo(entry, by=self.by, now=now))
 
     def restore_all(self) -> list[Outcome]:
-        """Put back everything that is parked."""
+        """Put back everything that is parked.
+
+        Raises:
+            Unavailable: Some entries could not be asked; all others were.
+        """
         keys = [entry.key for entry in sorted(self.watchdog.journal.survey(BUDGET_ENTRIES).entries, key=Entry.rank)]
-        outcomes = [self.restore_entry(key) for key in keys]
+        outcomes, faults = [], []
+        for key in keys:
+            try:
+                outcomes.append(self.restore_entry(key))
+            except (CloudError, JournalError) as error:
+                faults.append(f"{key}: {error}")
         # A lower step's entry waits for the higher one that took its services over, and is done once that one is.
         waiting = [outcome.entry for outcome in outcomes if outcome.what == "carried on"]
         done = {outcome.entry: outcome for outcome in self.watchdog.carry_on_all(waiting)}
+        if faults:
+            raise Unavailable(f"{len(faults)} of {len(keys)} entries could not be asked, the others were; ask again: {'; '.join(faults)}")
         return [done.get(outcome.entry, outcome) for outcome in outcomes]
 
     def restore_resource(self, name: str) -> list[Outcome]:
@@ -95,6 +107,12 @@ class ByHand:
             except Conflict:
                 continue
         raise Unavailable("others write the holds all the time; try again", resource=name)
+
+    def sees(self, name: str) -> bool:
+        """Whether any resource of this short or full name is there, in the policy's projects and regions."""
+        world = self.watchdog.world
+        view = observe(world, world.fleets, self.watchdog.worker.places(), wanted=lambda _: False)
+        return any(name in (resource.name, resource.short_name) for resource in view.resources)
 
     def simulate(self, budget: str, share: Decimal, basis: Basis) -> Entry:
         """What a message of this budget at this share would do now, as an entry that is recorded nowhere. Reads only.

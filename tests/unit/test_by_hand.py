@@ -101,3 +101,19 @@ def test_a_request_that_never_gets_through_says_so(stage: Stage) -> None:
         stage.ann().restore_all()
     with pytest.raises(Unavailable, match="try again"):
         stage.ann().hold("ranker", stage.clock.now())
+
+
+def test_restore_all_asks_every_entry_and_names_those_it_could_not_ask(stage: Stage) -> None:
+    """One that fails hides no other."""
+    stage.service("gateway", "europe-west1")
+    stage.send(85, budget_id="first")
+    stage.services.deploy(full_name("gateway", "europe-west1"), "bob@acme.example", minimum=1)
+    stage.send(85, budget_id="second")
+    stage.strike("write", lambda: Unavailable("the bucket does not answer"))
+    with pytest.raises(Unavailable, match="1 of 2 entries could not be asked, the others were; ask again: budget-"):
+        stage.ann().restore_all()
+    stage.heal()
+    stage.ann().restore_all()
+    stage.settle()
+    assert stage.open() == []
+    assert stage.state(RANKER)["minimum"] == 2

@@ -244,7 +244,7 @@ def test_a_restore_that_fails_is_no_success(parked: Stage, capsys: pytest.Captur
     assert cli.main(["restore", "--all"]) == 1
     printed = capsys.readouterr()
     assert "done as far as it goes now" in printed.out
-    assert f"WARNING: {EMBEDDER}: restoring {EMBEDDER}: 403; grant" in printed.err
+    assert f"WARNING: {EMBEDDER}: restoring: {EMBEDDER}: 403; grant" in printed.err
     assert printed.err.endswith("not put back yet: 2; the state from before is kept, and the next ticks try again\n")
     parked.heal()
     parked.clock.sleep(120)
@@ -292,6 +292,13 @@ def test_hold_protects_for_a_time(stage: Stage, capsys: pytest.CaptureFixture[st
     triggers.budget_alert(budget_event(82))
     assert (stage.state(EMBEDDER)["minimum"], stage.state(RERANKER)["minimum"]) == (2, 0)
     assert "held until 2026-12-01 00:00 UTC by ada" in stage.messenger.posts[0][1]
+
+
+def test_a_hold_on_a_name_that_is_not_there_says_so(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """A slip of the pen would protect nothing; the hold stands all the same, since the service may be deployed tomorrow."""
+    assert cli.main(["hold", "embeder-staging", "--until", "2026-12-01T00:00Z"]) == 0
+    assert "nothing called embeder-staging is seen in the policy's projects and regions" in capsys.readouterr().err
+    assert stage.written() == []
 
 
 def test_a_hold_ends_with_a_time_that_is_over(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
