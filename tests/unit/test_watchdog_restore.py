@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import Denied, EventRejected, Refused
+from shared.errors import Denied, EventRejected, JournalError, Refused
 from shared.model import Place
 from tests.doubles import scaling
 from tests.envelopes import ACCOUNT, BUDGET
@@ -349,3 +349,40 @@ def test_a_routine_message_that_meets_another_is_remembered_too(stage: Stage) ->
     kept = stage.journal.budget(ACCOUNT, BUDGET)
     assert kept
     assert [str(point.cost) for point in kept.record.series] == ["10", "12", "11"]
+
+
+def test_the_lower_plan_says_nothing_when_the_higher_one_has_its_services(stage: Stage) -> None:
+    """It hands them over in silence; whoever has them now tells of them."""
+    stage.send(85, **TRAINING)
+    stage.send(101, **SERVING)
+    told, lower = len(stage.posts), keys(stage)["training 0.8"]
+    stage.ann().restore_entry(lower)
+    assert len(stage.posts) == told
+    (entry,) = stage.closed()
+    assert entry.targets[0].reason == "taken over by another entry, which puts the same state back"
+
+
+def test_two_plans_undone_at_the_same_moment_do_not_leave_a_service_to_each_other(stage: Stage) -> None:
+    """The higher one set out to put back what the lower one still wanted then; the lower one waits, and puts back the rest."""
+    stage.send(85, **TRAINING)
+    stage.send(101, **SERVING)
+    entries = keys(stage)
+    stage.meanwhile("update", lambda: stage.ann().restore_entry(entries["training 0.8"]))
+    stage.ann().restore_entry(entries["serving 1"])
+    stage.settle()
+    assert stage.state(RANKER) == WARM
+    assert stage.open() == []
+
+
+def test_a_journal_that_does_not_read_back_stops_everything(stage: Stage) -> None:
+    """What cannot be put back on the journal's word is not changed at all."""
+
+    def tamper(method: str) -> None:
+        for name, (data, generation, metadata) in list(stage.bucket.objects.items()):
+            if method == "write" and name.startswith("entries/budget-"):
+                stage.bucket.objects[name] = (data.replace(b'"minimum":2', b'"minimum":3'), generation, metadata)
+
+    stage.hooks.after = tamper
+    with pytest.raises(JournalError, match="reads differently from what was written, so nothing was changed"):
+        stage.send(85)
+    assert stage.written() == []
