@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -200,12 +200,13 @@ class Crew:
             queues.setdefault(job.target.place, deque()).append(job)
         with contextlib.ExitStack() as stack:
             pool = stack.enter_context(ThreadPoolExecutor(self._workers)) if self._workers > 1 else None
-            running: set[Future[Result]] = set()
+            running: dict[Future[Result], Place] = {}
             while (queues and clock.monotonic() < deadline) or running:
                 pause = self._begin(queues, work, running, pool, clock, pacer, deadline)
                 if running:
-                    done, running = wait(running, timeout=min(pause, _GLANCE), return_when=FIRST_COMPLETED)
+                    done, _ = wait(running, timeout=min(pause, _GLANCE), return_when=FIRST_COMPLETED)
                     for future in done:
+                        del running[future]
                         yield future.result()
                 elif queues and clock.monotonic() + pause < deadline:
                     clock.sleep(min(pause, _GLANCE))
@@ -214,25 +215,25 @@ class Crew:
                 glance()
 
     def _begin(
-        self, queues: dict[Place, deque[Job]], work: Callable[[Job], Result], running: set[Future[Result]], pool: ThreadPoolExecutor | None,
+        self, queues: dict[Place, deque[Job]], work: Callable[[Job], Result], running: dict[Future[Result], Place], pool: ThreadPoolExecutor | None,
         clock: Clock, pacer: Pacer, deadline: float,
     ) -> float:  # fmt: skip
         """Begin what may begin now; the answer is how many seconds to wait before more may."""
         pause, waiting = _GLANCE, set[Place]()
-        while len(running) < self._workers and (ready := [place for place in queues if place not in waiting]):
-            # One from each place in turn, so that a slow place does not take all hands.
-            for place in ready:
-                if len(running) >= self._workers or clock.monotonic() >= deadline:
-                    return pause
-                needed = pacer.take(place, clock.monotonic())
-                if needed:
-                    pause = min(pause, needed)
-                    waiting.add(place)
-                    continue
-                job = queues[place].popleft()
-                if not queues[place]:
-                    del queues[place]
-                running.add(pool.submit(_safely, work, job) if pool else _at_once(work, job))
+        while (
+            len(running) < self._workers and clock.monotonic() < deadline and (ready := [place for place in queues if place not in waiting])
+        ):
+            # The place with the fewest hands comes first, so that a slow place does not take all of them.
+            place = min(ready, key=Counter(running.values()).__getitem__)
+            needed = pacer.take(place, clock.monotonic())
+            if needed:
+                pause = min(pause, needed)
+                waiting.add(place)
+                continue
+            job = queues[place].popleft()
+            if not queues[place]:
+                del queues[place]
+            running[pool.submit(_safely, work, job) if pool else _at_once(work, job)] = place
         return pause
 
 

@@ -134,7 +134,7 @@ class Journal:
         except Conflict:
             return None
         # An entry leaves `entries/` only after its copy stands in `closed/`, so looking there afterwards cannot miss it.
-        if self._bucket.read(_closed(entry.key)) is not None:
+        if self.was_closed(entry.key):
             self._bucket.delete(_open(entry.key), generation=kept.generation)
             return None
         return kept
@@ -147,6 +147,10 @@ class Journal:
         """The closed entry of this key, or None."""
         kept = self._read(_closed(key), Entry)
         return kept.record if kept else None
+
+    def was_closed(self, key: str) -> bool:
+        """Whether an entry of this key was filed away, readable or not."""
+        return self._bucket.read(_closed(key)) is not None
 
     def save(self, kept: Kept[Entry], entry: Entry, now: datetime) -> Kept[Entry]:
         """Replace the entry.

@@ -289,6 +289,9 @@ class Watchdog:
         notification = entry.notification
         if entry.claimed or notification is None:
             return True
+        if self.journal.was_closed(entry.key):
+            # A slow worker recorded it anew after it had been carried out and closed, and was killed before it could see that.
+            return False
         kept = self.journal.budget(notification.billing_account, notification.budget_id)
         prefix = "" if entry.mode == "enforce" else "observe/"
         claims = {prefix + step.key: entry.key for step in entry.steps}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -78,6 +79,58 @@ def test_a_resource_that_is_not_parked_cannot_be_restored(stage: Stage) -> None:
     """The error names the command that lists what is."""
     with pytest.raises(Gone, match="nothing called 'gateway' is parked"):
         stage.ann().restore_resource("gateway")
+
+
+def test_one_resource_is_put_back_by_its_short_or_its_full_name(stage: Stage) -> None:
+    """In every plan that holds it and in no other; the rest stays parked, and the same step leaves it alone from then on."""
+    gateway = stage.service("gateway", HERE)
+    stage.send(85)
+    stage.send(85, budget_id="another")
+    (outcome,) = stage.ann().restore_resource(RANKER)
+    assert outcome.what == "carried on"
+    assert (stage.state(RANKER)["minimum"], stage.state(gateway)["minimum"]) == (2, 0)
+    stage.send(90)
+    stage.tick(20)
+    assert (stage.state(RANKER)["minimum"], stage.state(gateway)["minimum"]) == (2, 0)
+    stage.ann().restore_resource("gateway")
+    assert stage.state(gateway)["minimum"] == 2
+    assert stage.open() == []
+
+
+def test_a_name_that_is_only_part_of_anothers_is_another(stage: Stage) -> None:
+    """An entry that holds other resources alone is not asked."""
+    stage.service("ranker-2", HERE, labels={"env": "prod"})
+    stage.send(85)
+    with pytest.raises(Gone, match="nothing called 'ranker-2' is parked"):
+        stage.ann().restore_resource("ranker-2")
+    assert stage.state(RANKER)["minimum"] == 0
+
+
+def test_a_name_can_be_looked_for_before_it_is_held(stage: Stage) -> None:
+    """Services and worker pools, by short or full name, in the policy's places; a slip of the pen protects nobody."""
+    pool = stage.pool("trainer", 1)
+    ann = stage.ann()
+    assert [ann.sees(name) for name in ("ranker", RANKER, "trainer", pool, "rankr")] == [True, True, True, True, False]
+
+
+def test_the_survey_names_what_can_be_read_and_what_cannot(stage: Stage) -> None:
+    """A person sees both."""
+    stage.send(85)
+    stage.bucket.objects["entries/budget-broken.json"] = (b"{", 1, {})
+    survey = stage.ann().survey()
+    assert survey.entries == tuple(stage.open())
+    assert [fault.name for fault in survey.faults] == ["entries/budget-broken.json"]
+
+
+def test_a_hold_may_be_ended_and_old_ones_are_cleared_away(stage: Stage) -> None:
+    """A time that has passed ends a hold; the next one forgets those that are over."""
+    stage.ann().hold("gateway", stage.clock.now() + timedelta(minutes=5))
+    stage.ann().hold("ranker", stage.clock.now() + timedelta(days=1))
+    stage.clock.sleep(600)
+    stage.ann().hold("ranker", stage.clock.now())
+    assert set(stage.journal.holds().record.until) == {"ranker"}
+    stage.send(85)
+    assert stage.state(RANKER)["minimum"] == 0
 
 
 def test_a_request_that_meets_another_write_is_made_again(stage: Stage) -> None:

@@ -73,6 +73,26 @@ def test_a_quota_that_opens_after_the_deadline_is_not_waited_for() -> None:
     assert clock.monotonic() == 0
 
 
+def test_a_slow_place_does_not_take_all_hands() -> None:
+    """One region hangs while the other answers: half of the hands stay with the one that answers, until nothing of it is left."""
+    quick_ones = threading.Semaphore(0)
+    order: list[str] = []
+
+    def slowly_here(job: Job) -> Result:
+        if job.target.place.region == HERE:
+            assert quick_ones.acquire(timeout=5)
+            quick_ones.release()
+        return Result(job.target)
+
+    for result in Crew(4).each(
+        [*jobs(8), *jobs(8, THERE)], slowly_here, clock=ManualClock(), pacer=Pacer(), deadline=60, glance=lambda: None
+    ):
+        order.append(result.target.place.region)
+        if order.count(THERE) == 8:
+            quick_ones.release()
+    assert order == [THERE] * 8 + [HERE] * 8
+
+
 def test_as_many_are_worked_on_at_once_as_there_are_hands() -> None:
     """Four hands meet at a barrier, twice; a fifth would break it."""
     together = threading.Barrier(4, timeout=5)

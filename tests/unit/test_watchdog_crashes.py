@@ -155,6 +155,8 @@ def test_a_plan_whose_steps_another_has_claimed_is_dropped() -> None:
     stage.tick()
     stage.tick()
     assert [entry.claimed for entry in stage.open()] == [True, True]
+    assert [text.splitlines()[0] for text in stage.posts] == [f"ML Training Budget passed {at} %" for at in (80, 100)]
+    assert stage.closed() == []
     assert max(Counter(stage.written()).values()) == 2
 
 
@@ -167,6 +169,28 @@ def test_a_plan_of_a_period_that_ended_before_it_was_claimed_is_dropped() -> Non
     stage.next_period()
     stage.tick()
     assert (stage.written(), stage.open(), stage.posts) == ([], [], [])
+
+
+def test_a_plan_that_a_slow_worker_records_after_it_was_closed_is_dropped() -> None:
+    """Between its look at the budget and its record the plan was made, carried out and put back by hand; then it is killed too."""
+    stage = estate(IDLE_80)
+    before = stage.states()
+
+    def the_whole_story() -> None:
+        stage.send(85)
+        stage.ann().restore_all()
+        stage.strike("read", Crash)
+
+    stage.meanwhile("write", the_whole_story)
+    assert not delivered(stage, lambda stage: stage.send(85))
+    stage.heal()
+    assert [entry.claimed for entry in stage.open()] == [False]
+    told = len(stage.posts)
+    for _ in range(3):
+        stage.tick()
+    assert stage.states() == before
+    assert stage.open() == []
+    assert len(stage.posts) == told
 
 
 @pytest.mark.parametrize("workers", [1, 8])
