@@ -17,6 +17,12 @@ def budget_alert(event: CloudEvent) -> None:
 
 
 @functions_framework.cloud_event
+def storage_event(event: CloudEvent) -> None:
+    """An object was written: the direct event of a bucket, or the same notification through Pub/Sub."""
+    triggers.storage_event(event)
+
+
+@functions_framework.cloud_event
 def task(event: CloudEvent) -> None:
     """The tick of Cloud Scheduler, or the watchdog's own word to carry an entry on, through the tasks topic."""
     triggers.task(event)

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from functions import logs, wiring
-from shared import report
+from shared import report, report_jobs
 from shared.actions import params_by_name
 from shared.by_hand import ByHand
 from shared.errors import JournalError, SettingsError, WatchdogError
@@ -82,11 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("entry")
     show.set_defaults(run=_show)
 
-    restore = commands.add_parser("restore", help="put back what was parked")
+    restore = commands.add_parser("restore", help="put back what was parked or deleted")
     what = restore.add_mutually_exclusive_group(required=True)
-    what.add_argument("--entry", metavar="KEY", help="everything that this entry parked")
+    what.add_argument("--entry", metavar="KEY", help="everything that this entry parked or deleted")
     what.add_argument("--service", metavar="NAME", help="one resource, by its short or its full name")
-    what.add_argument("--all", action="store_true", help="everything")
+    what.add_argument("--all", action="store_true", help="everything that is parked")
     restore.set_defaults(run=_restore)
 
     approve = commands.add_parser("approve", help="say yes to the steps of an entry that wait for it")
@@ -139,14 +139,16 @@ def _plan(asked: argparse.Namespace) -> int:
 def _list(asked: argparse.Namespace) -> int:
     survey = _by_hand(asked).survey()
     for entry in survey.entries:
-        print(f"{entry.key}  {len(entry.parked())} parked, {', '.join(f'{step.key} {step.state}' for step in entry.steps) or 'a notice'}")
+        steps = ", ".join(f"{step.key} {step.state}" for step in entry.steps) or "a notice"
+        print(report_jobs.line(entry) if entry.job else f"{entry.key}  {len(entry.parked())} parked, {steps}")
     if not survey.entries and not survey.faults:
         print("nothing is parked, and nothing waits")
     return _print_unreadable(survey.faults)
 
 
 def _show(asked: argparse.Namespace) -> int:
-    print(report.outcome_text(_by_hand(asked).entry(asked.entry)))
+    entry = _by_hand(asked).entry(asked.entry)
+    print("\n".join(report_jobs.job_text(entry)) if entry.job else report.outcome_text(entry))
     return 0
 
 
@@ -159,11 +161,14 @@ def _restore(asked: argparse.Namespace) -> int:
     unreadable = () if asked.entry else by_hand.survey().faults
     if outcomes or not unreadable:
         _print_outcomes(outcomes)
-    tried = [by_hand.entry(outcome.entry) for outcome in outcomes if outcome.what == "carried on"]
+    tried = [by_hand.entry(outcome.entry) for outcome in outcomes if outcome.what != "busy"]
     failed = sum(target.status == "restoring" for entry in tried for target in entry.targets)
     if failed:
         print(f"not put back yet: {failed}; the state from before is kept, and the next ticks try again", file=sys.stderr)
-    return max(_print_unreadable(unreadable), 1 if failed else 0)
+    lost = [entry for entry in tried if entry.job and (entry.job.stage == "undoing" or any(portion.lost for portion in entry.job.portions))]
+    for entry in lost:
+        print("\n".join(report_jobs.job_text(entry)), file=sys.stderr)
+    return max(_print_unreadable(unreadable), 1 if failed or lost else 0)
 
 
 def _print_unreadable(faults: Sequence[JournalError]) -> int:

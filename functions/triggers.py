@@ -30,6 +30,26 @@ def task(event: CloudEvent) -> None:
     _settle(answer)
 
 
+def storage_event(event: CloudEvent) -> None:
+    """Notice a sign that a run has failed; an object that is no sign costs no more than a look at its name."""
+    kind, data = event["type"], event.get_data()
+    try:
+        named = events.object_named(kind, data)
+    except EventRejected as error:
+        rejection = error
+        _settle(lambda watchdog: watchdog.reject(rejection))
+        return
+    suspects = wiring.watch().signs(*named) if named else ()
+    if not suspects:
+        return
+
+    def answer(watchdog: Watchdog) -> None:
+        written = events.object_written(kind, data)
+        _said([watchdog.notice(written, suspect) for suspect in suspects])
+
+    _settle(answer)
+
+
 def _said(outcomes: Sequence[Outcome]) -> None:
     log.info("done: %s", ", ".join(f"{outcome.what} {outcome.entry}".rstrip() for outcome in outcomes) or "nothing was due")
 

@@ -12,16 +12,19 @@ from functools import cache
 from functions import logs
 from shared.actions import params_by_name
 from shared.clock import SystemClock
+from shared.cloud.buckets import GcsBuckets
+from shared.cloud.objects import GcsObjectStore
 from shared.cloud.policy_source import fetch_policy_text
 from shared.cloud.run_services import CloudRunServices
 from shared.cloud.run_worker_pools import CloudRunWorkerPools
 from shared.cloud.slack import SlackMessenger
 from shared.cloud.state_bucket import GcsStateBucket
 from shared.cloud.tasks import PubSubTasks
-from shared.errors import WatchdogError
+from shared.errors import SettingsError, WatchdogError
 from shared.pace import Pacer
 from shared.policy import Policy, parse
 from shared.ports import World
+from shared.runs import Watch
 from shared.settings import Settings
 from shared.watchdog import Watchdog
 
@@ -32,12 +35,19 @@ POLICY_FOR = 300.0
 @dataclass(frozen=True, slots=True)
 class _Read:
     policy: Policy
+    watch: Watch
     at: float
+
+    @classmethod
+    def now(cls, policy: Policy) -> _Read:
+        return cls(policy, Watch(policy.artifacts), time.monotonic())
 
 
 log = logging.getLogger(__name__)
 _pacer = Pacer()
 _lock = threading.Lock()
+_making = threading.Lock()
+"""A lock of its own, since nobody should wait for a policy that is being read to get at the ports, or the other way round."""
 _read: dict[Settings, _Read] = {}
 
 
@@ -67,32 +77,63 @@ def policy(found: Settings) -> Policy:
     Raises:
         SettingsError: With every fault, where there was none before.
     """
+    return _in_force(found).policy
+
+
+def watch() -> Watch:
+    """The signs that the policy in force looks for.
+
+    Raises:
+        SettingsError: As `policy` does.
+    """
+    return _in_force(settings()).watch
+
+
+def _in_force(found: Settings) -> _Read:
     with _lock:
         read = _read.get(found)
         if read is None:
-            read = _read[found] = _Read(_parsed(found), time.monotonic())
+            read = _read[found] = _Read.now(_parsed(found))
         elif found.policy.startswith("gs://") and time.monotonic() - read.at >= POLICY_FOR:
             try:
                 usable = _parsed(found)
             except WatchdogError as error:
                 log.error("the policy cannot be used any more, so the last one that could stays in force: %s", error)  # noqa: TRY400  # no stack is needed
                 usable = read.policy
-            read = _read[found] = _Read(usable, time.monotonic())
-        return read.policy
+            read = _read[found] = _Read.now(usable)
+        return read
 
 
 def _parsed(found: Settings) -> Policy:
     text, source = fetch_policy_text(found)
     parsed = parse(text, source=source, actions=params_by_name())
+    own = [index for index, rule in enumerate(parsed.artifacts) if rule.bucket == found.state_bucket]
+    if own:
+        raise SettingsError([
+            f"{source}: artifacts[{index}].bucket: {found.state_bucket} is the state bucket (WATCHDOG_STATE_BUCKET), and the state bucket can't be "
+            "watched, since the journal would be taken for runs; keep the runs in another bucket, or give the watchdog one of its own"
+            for index in own
+        ])  # fmt: skip
     return parsed.model_copy(update={"mode": found.mode}) if found.mode else parsed
 
 
-@cache
 def world(found: Settings) -> World:
-    """All ports, by the adapters for the real services; none of them connects before it is used."""
+    """All ports, made once a process however many threads ask at once, so that they share their clients and what these keep count of."""
+    with _making:
+        return _world(found)
+
+
+@cache
+def _world(found: Settings) -> World:
+    """The ports by the adapters for the real services; none of them connects before it is used."""
     return World(
         state=GcsStateBucket(found.state_bucket),
-        fleets={"service": CloudRunServices(found.run_host), "worker_pool": CloudRunWorkerPools(found.run_host)},
+        fleets={
+            "bucket": GcsBuckets(found.state_bucket),
+            "service": CloudRunServices(found.run_host),
+            "worker_pool": CloudRunWorkerPools(found.run_host),
+        },
+        objects=GcsObjectStore(),
         messenger=SlackMessenger(found.slack_token, found.slack_api_url) if found.slack_token else None,
         tasks=PubSubTasks(found.tasks_topic) if found.tasks_topic else None,
         clock=SystemClock(),

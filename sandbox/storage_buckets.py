@@ -49,6 +49,7 @@ class Buckets:
         object_update_limit: Refuse with 429 what exceeds one update a second of the same object, after a burst of five.
         denied: Pairs of bucket and permission that the caller is refused; `testPermissions` leaves them out.
         hold_reason: The reason word of the 403 for a held object.
+        unreachable: Buckets whose location is down: a listing leaves them out, and names them to whoever takes a partial answer.
         origin: Scheme and host for the links in resources; the HTTP face keeps it up to date.
         writes: Every change made: time, method, bucket, object (empty for the bucket itself), generation.
     """
@@ -65,6 +66,7 @@ class Buckets:
         self.object_update_limit = object_update_limit
         self.denied: set[tuple[str, str]] = set()
         self.hold_reason = "forbidden"
+        self.unreachable: set[str] = set()
         self.origin = "https://storage.googleapis.com"
         self.writes: list[Write] = []
         self._buckets: dict[str, Bucket] = {}
@@ -141,7 +143,7 @@ class Buckets:
         found = [
             bucket
             for name, bucket in sorted(self._buckets.items())
-            if name.startswith(prefix) and name > after and bucket.project in {None, project}
+            if name.startswith(prefix) and name > after and bucket.project in {None, project} and name not in self.unreachable
         ]
         return [bucket_resource(bucket, self.origin) for bucket in found[:limit]], len(found) > limit
 

@@ -196,6 +196,8 @@ def _bucket_list(storage: Storage, call: Call) -> Answer:
     answer: Json = {"kind": "storage#buckets", "items": items}
     if more:
         answer["nextPageToken"] = page_token(items[-1]["name"], 0)
+    if storage.unreachable and _flag(given, "returnPartialSuccess"):
+        answer["unreachable"] = [f"projects/_/buckets/{name}" for name in sorted(storage.unreachable)]
     return 200, answer
 
 
@@ -318,7 +320,7 @@ _COPIED = frozenset({"sourceGeneration"}) | CONDITIONS | _SOURCE_CONDITIONS
 OBJECT_GET: Final = _kind("objects.get", _object_get, _ONE | {"softDeleted"}, storage_fields.OBJECT)
 _KINDS: Final[dict[tuple[str, str], Kind]] = {
     ("POST", "b"): _kind("buckets.insert", _bucket_insert, frozenset({"project"}), storage_fields.BUCKET, "buckets.create"),
-    ("GET", "b"): _kind("buckets.list", _bucket_list, _PAGED | {"project"}, storage_fields.BUCKETS),
+    ("GET", "b"): _kind("buckets.list", _bucket_list, _PAGED | {"project", "returnPartialSuccess"}, storage_fields.BUCKETS),
     ("GET", "b/*"): _kind("buckets.get", _bucket_get, _BUCKET_CONDITIONS, storage_fields.BUCKET),
     ("PATCH", "b/*"): _kind("buckets.patch", _bucket_patch, _BUCKET_CONDITIONS, storage_fields.BUCKET, "buckets.update"),
     ("PUT", "b/*"): _kind("buckets.update", _bucket_update, _BUCKET_CONDITIONS, storage_fields.BUCKET),

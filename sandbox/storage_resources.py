@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sandbox.storage_errors import Json, invalid
+from sandbox.storage_lifecycle import check_lifecycle
 from sandbox.storage_state import Bucket, Stored
 
 PROJECT_NUMBER = "123456789012"
@@ -65,14 +66,6 @@ BUCKET_FIELDS = _BUCKET_OUTPUT | _BUCKET_TYPES.keys() | {"acl", "defaultObjectAc
 
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _LABEL = re.compile(r"[\w-]{0,63}")
-_ACTIONS = {"Delete", "SetStorageClass", "AbortIncompleteMultipartUpload"}
-_LIFECYCLE_CONDITIONS = frozenset(
-    _words(
-        "age createdBefore customTimeBefore daysSinceCustomTime daysSinceNoncurrentTime isLive matchesPattern"
-        " matchesPrefix matchesStorageClass matchesSuffix noncurrentTimeBefore numNewerVersions sizeAboveBytes"
-        " sizeBelowBytes"
-    ),
-)
 
 
 def rfc3339(time: datetime) -> str:
@@ -266,9 +259,8 @@ def bucket_settings(settings: Json, before: Json, now: datetime) -> Json:
         result["retentionPolicy"] = _retention(retention, before.get("retentionPolicy") or {}, now)
     _check_labels(result.get("labels") or {})
     if "lifecycle" in result:
-        if result["lifecycle"].get("rule"):
-            _check_lifecycle(result["lifecycle"])
-        else:
+        check_lifecycle(result["lifecycle"], STORAGE_CLASSES)
+        if not result["lifecycle"].get("rule"):
             del result["lifecycle"]
     return {key: value for key, value in result.items() if value not in (None, {}, [])}
 
@@ -314,22 +306,3 @@ def _check_labels(labels: Json) -> None:
             or key + value != (key + value).lower()
         ):
             raise invalid(f"Invalid label: {key!r}: {value!r}. Keys and values are lowercase letters, digits, _ and -, at most 63.")
-
-
-def _check_lifecycle(lifecycle: Json) -> None:
-    for number, rule in enumerate(lifecycle["rule"], start=1):
-        action, condition = rule.get("action") or {}, rule.get("condition") or {}
-        if unknown := rule.keys() - {"action", "condition"}:
-            raise invalid(f'Unknown name "{min(unknown)}" in lifecycle rule {number}')
-        kind = action.get("type")
-        if kind not in _ACTIONS:
-            raise invalid(f"Lifecycle rule {number}: unknown action {kind!r}; it is one of {', '.join(sorted(_ACTIONS))}.")
-        if (kind == "SetStorageClass") != ("storageClass" in action) or action.get("storageClass", "STANDARD") not in STORAGE_CLASSES:
-            raise invalid(f"Lifecycle rule {number}: a storage class goes with SetStorageClass, and only with it.")
-        if unknown := condition.keys() - _LIFECYCLE_CONDITIONS:
-            raise invalid(f'Unknown name "{min(unknown)}" in the condition of lifecycle rule {number}')
-        if not condition:
-            raise invalid(f"Lifecycle rule {number}: at least one condition is required.")
-        allowed = {"age", "matchesPrefix", "matchesSuffix"}
-        if kind == "AbortIncompleteMultipartUpload" and condition.keys() - allowed:
-            raise invalid(f"Lifecycle rule {number}: {kind} takes only the conditions {', '.join(sorted(allowed))}.")

@@ -139,7 +139,7 @@ class Applier:
         for result in results:
             target = result.target
             if result.moved and guard:
-                target = planning.again(target, step_of(session.entry, target), result.moved, guard, held.get(target.resource))
+                target = self._anew(session, target, result.moved, guard, held.get(target.resource))
                 if target.replans > REPLANS:
                     target = target.but(
                         status="failed", attempts=target.attempts + 1, reason="somebody else changes it again and again", replans=0
@@ -158,18 +158,25 @@ class Applier:
             return []
         return jobs
 
+    def _anew(
+        self, session: Session, target: TargetRecord, live: Resource, guard: planning.Guard, held: TargetRecord | None
+    ) -> TargetRecord:
+        """What moved, planned anew; what somebody changed after it may have been parked counts as drift, and is treated as the policy says."""
+        left = planning.left_to_others(target, live, held, guard.now) if self.policy.on_drift == "report" else None
+        return left or planning.again(target, step_of(session.entry, target), live, guard, held)
+
     def _postpone(self, session: Session, jobs: Iterable[Job]) -> None:
         """Leave it to the tick, no earlier than the platform asked for."""
         soon = self.world.clock.now() + backoff(1)
         known = {target.resource: target for target in session.entry.targets}
         for job in jobs:
             asked = known[job.target.resource].retry_at
-            session.result(job.target.but(retry_at=max(soon, asked) if asked else soon, maybe=True))
+            session.result(job.target.but(retry_at=max(soon, asked) if asked else soon))
 
 
 def taken_over(entry: Entry, others: Iterable[Entry]) -> dict[str, TargetRecord]:
     """What other entries took over of this one's resources: they keep the state to put back, handed on from here."""
-    ranks = {target.resource: (target.rank, entry.key) for target in entry.targets}
+    ranks = {target.resource: (target.rank, entry.key) for target in entry.targets if not planning.stands_beside(target)}
     return {
         target.resource: target
         for other in others
@@ -185,7 +192,7 @@ def step_of(entry: Entry, target: TargetRecord) -> StepRecord:
 
 def _beneath(entry: Entry, others: Iterable[Entry]) -> dict[str, Mapping[str, Any]]:
     """What other entries still want of the resources that this one took over from them: that is put back, and not what was there before them."""
-    mine = {target.resource: (target.rank, entry.key) for target in entry.targets}
+    mine = {target.resource: (target.rank, entry.key) for target in entry.targets if not planning.stands_beside(target)}
     lower = sorted(
         (
             (target.rank, other.key, target)

@@ -47,11 +47,17 @@ class ByHand:
         return entry
 
     def restore_entry(self, key: str) -> Outcome:
-        """Put back all that the entry parked, and call off what it has not carried out."""
+        """Put back all that the entry parked or deleted, and call off what it has not carried out; so too for the entries that its steps began."""
+        outcome = self._undo(key)
+        for begun in self.entry(key).begun:
+            self._undo(begun)
+        return outcome
+
+    def _undo(self, key: str) -> Outcome:
         return self._change(key, lambda entry, now: ask_undo(entry, by=self.by, now=now))
 
     def restore_all(self) -> list[Outcome]:
-        """Put back everything that is parked.
+        """Put back everything that is parked; what was deleted is put back entry by entry.
 
         Raises:
             Unavailable: Some entries could not be asked; all others were.
@@ -60,7 +66,7 @@ class ByHand:
         outcomes, faults = [], []
         for key in keys:
             try:
-                outcomes.append(self.restore_entry(key))
+                outcomes.append(self._undo(key))
             except (CloudError, JournalError) as error:
                 faults.append(f"{key}: {error}")
         # A lower step's entry waits for the higher one that took its services over, and is done once that one is.

@@ -15,7 +15,7 @@ from shared.entry import Status, TargetRecord
 from shared.errors import CloudError, Conflict, Gone, Unavailable
 from shared.model import Place, Resource
 from shared.pace import Pacer
-from shared.plan import changes_of
+from shared.plan import changes_of, own
 from shared.ports import Clock, Fleet
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def park(job: Job, fleet: Fleet, may_write: Callable[[], bool]) -> Result:
         live = job.seen or fleet.get(target.resource)
         if live.state != target.found:
             if target.maybe and changes.reached(live.state, target.wanted):
-                return Result(_verified(target, live))
+                return Result(_verified(target, changes.made(live.state, target.wanted)))
             return Result(target, moved=live)
         if job.refusal(live):
             return Result(target, moved=live)
@@ -93,12 +93,14 @@ def park(job: Job, fleet: Fleet, may_write: Callable[[], bool]) -> Result:
     except CloudError as error:
         return _failed(target.but(status="failed", maybe=target.maybe or (sent and isinstance(error, Unavailable))), error)
     if changes.reached(live.state, target.wanted):
-        return Result(_verified(target, live))
+        return Result(_verified(target, live.state))
     return Result(target, moved=live)
 
 
-def _verified(target: TargetRecord, live: Resource) -> TargetRecord:
-    return target.but(status="verified", wrote=dict(live.state), reason="", attempts=0, retry_at=None)
+def _verified(target: TargetRecord, wrote: State) -> TargetRecord:
+    # A field that was not wanted came from somebody else before it was read back.
+    wrote = {name: value for name, value in wrote.items() if name in target.wanted}
+    return target.but(status="verified", wrote=wrote, reason="", attempts=0, retry_at=None)
 
 
 def restore(job: Job, fleet: Fleet, may_write: Callable[[], bool]) -> Result:
@@ -109,7 +111,7 @@ def restore(job: Job, fleet: Fleet, may_write: Callable[[], bool]) -> Result:
         live = fleet.get(target.resource)
         back = _back(target, original, live, changes)
         if back == live.state:
-            return Result(_quietly(target, _settled(target, original, live, back)))
+            return Result(_quietly(target, _unwritten(target, original, live, back)))
         if not may_write():
             return Result(target.but(reason=TOO_LATE), again=True, back=job.back)
         fleet.write(live, back, timeout=FOLLOW)
@@ -129,28 +131,43 @@ def _quietly(before: TargetRecord, after: TargetRecord) -> TargetRecord:
 
 
 def _back(target: TargetRecord, original: State, live: Resource, changes: Changes) -> dict[str, Any]:
-    wrote = target.wrote
-    if wrote is None:
-        wrote = dict(live.state) if changes.reached(live.state, target.wanted) else target.wanted
-    ours = (wrote, target.found)
+    ours = own(target, live)
     return blend(changes.groups(live.state, ours, original), live=live.state, ours=ours, original=original)
+
+
+def _unwritten(target: TargetRecord, original: State, live: Resource, back: dict[str, Any]) -> TargetRecord:
+    """The record after a restore that had nothing to write."""
+    settled = _settled(target, original, live, back)
+    if target.wrote is not None or settled.status != "restored":
+        return settled
+    if not target.maybe:
+        return settled.but(status="left", reason="was never parked by this plan")
+    return settled.but(reason=settled.reason or "it is as it was before, and perhaps was never parked")
 
 
 def _settled(target: TargetRecord, original: State, live: Resource, back: dict[str, Any], by: str = "") -> TargetRecord:
     """The record after a restore: put back, or left as somebody else made it, or different from what was written."""
     target = target.but(attempts=0, retry_at=None, drift=None)
-    if live.state == original:
+    whole = _as_before(target, original, live)
+    if live.state == whole:
         return target.but(status="restored", reason="" if original == target.before else "another entry still parks it, in its own way")
     if live.state == back:
         who = by or live.last_modifier or "somebody else"
-        return target.but(status="left", reason=f"changed meanwhile by {who}: {_differences(original, live.state)}")
+        return target.but(status="left", reason=f"changed meanwhile by {who}: {_differences(whole, live.state)}")
     return target.but(
-        status="restored", reason=f"Cloud Run made something else of it: {_differences(back, live.state)}; set it by hand if that matters"
+        status="restored", reason=f"something else came of it: {_differences(back, live.state)}; set it by hand if that matters"
     )
 
 
-def _differences(expected: Any, found: Any) -> str:
-    return ", ".join(f"{name} is {found[name]} and not {expected[name]}" for name in expected if found[name] != expected[name])
+def _as_before(target: TargetRecord, original: State, live: Resource) -> dict[str, Any]:
+    """The live state with the original in all that is the action's to change."""
+    groups = _changes(target).groups(live.state, own(target, live), original)
+    return blend(groups, live=live.state, ours=(live.state,), original=original)
+
+
+def _differences(expected: State, found: State) -> str:
+    pairs = {name: (expected.get(name, "absent"), found.get(name, "absent")) for name in {**expected, **found}}
+    return ", ".join(f"{name} is {value} and not {other}" for name, (other, value) in pairs.items() if other != value)
 
 
 def _moved(target: TargetRecord, fleet: Fleet, conflict: Conflict) -> Result:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from shared import job as jobs
 from shared.model import Basis, BudgetNotification, Place
+from shared.record import Record
 
 SCHEMA = 1
 NEXT_PERIOD = "next period"
@@ -22,16 +22,6 @@ UNSETTLED: frozenset[Status] = frozenset({"intended", "failed", "restoring"})
 """Something is still to be done about the target."""
 HELD: frozenset[Status] = frozenset({"intended", "verified", "failed", "restoring"})
 """The watchdog changed the target, or may have."""
-
-
-class Record(BaseModel):
-    """What is written to the journal: frozen, and strict about what it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def but(self, **changes: Any) -> Self:
-        """The same with some fields changed."""
-        return self.model_copy(update=changes)
 
 
 class UseRecord(Record):
@@ -111,6 +101,7 @@ class TargetRecord(Record):
         told: The status that people were last told of.
         reparks: How often it was parked again after it had come back.
         drift_told_at: When people were last told that it came back.
+        undo_by: Who asked for it to be put back.
     """
 
     resource: str
@@ -135,6 +126,7 @@ class TargetRecord(Record):
     told: Status | None = None
     reparks: int = 0
     drift_told_at: datetime | None = None
+    undo_by: str = ""
 
     @property
     def place(self) -> Place:
@@ -251,6 +243,8 @@ class Entry(Record):
         undo: Set once somebody asked for everything to be put back.
         look_at: When to see whether what is parked still is.
         claimed: Whether its steps are known to stand in the budget's own record, so that no other entry carries them out.
+        begun: The entries that its steps began, each about the objects of a bucket.
+        job: What is done to the objects of a bucket, for an entry that is about that and has no steps.
     """
 
     schema_version: int = SCHEMA
@@ -268,6 +262,8 @@ class Entry(Record):
     undo: Undo | None = None
     look_at: datetime | None = None
     claimed: bool = False
+    begun: tuple[str, ...] = ()
+    job: jobs.Job | None = None
 
     def with_targets(self, changed: Iterable[TargetRecord]) -> Entry:
         """The same entry with these targets in place of those of the same resource, new ones at the end."""
@@ -315,6 +311,8 @@ class Entry(Record):
         times.extend(message.not_before or now for message in self.messages if message.sent_at is None)
         if any(target.status == "verified" for target in self.targets):
             times.append(self.look_at or now)
+        if self.job and (at := self.job.due(now, FAR)):
+            times.append(at)
         return min(times) if times else None
 
 
@@ -327,19 +325,28 @@ def backoff(attempts: int, *, first: timedelta = timedelta(minutes=1), longest: 
     return min(longest, first * doublings)
 
 
+def doubted(entry: Entry) -> Entry:
+    """The entry as somebody else finds it: while a worker holds it, or once one was killed, what was to be parked may be parked already."""
+    if entry.lease is None:
+        return entry
+    return entry.with_targets(target.but(maybe=True) for target in entry.targets if target.status in ("intended", "failed"))
+
+
 def ask_undo(entry: Entry, *, by: str, now: datetime, resources: frozenset[str] | None = None) -> Entry:
     """Ask for what is parked to be put back: everything, or the named resources alone.
 
-    With everything, the steps that have not been carried out are cancelled too.
+    With everything, the steps that have not been carried out are cancelled too, and objects are put back.
     """
     targets = [
-        target.but(status="restoring", attempts=0, retry_at=None, reason="", drift=None, told=None)
-        for target in entry.targets
+        target.but(status="restoring", attempts=0, retry_at=None, reason="", drift=None, told=None, undo_by=by)
+        for target in doubted(entry).targets
         if target.status in HELD and target.status != "restoring" and (resources is None or target.resource in resources)
     ]
     changed = entry.with_targets(targets)
     if resources is not None:
         return changed
+    if entry.job:
+        changed = changed.but(job=jobs.ask_undo(entry.job, by=by))
     steps = tuple(
         step if step.state in ("planned", "cancelled") else step.but(state="cancelled", decided_by=by, told=False) for step in entry.steps
     )
@@ -349,7 +356,7 @@ def ask_undo(entry: Entry, *, by: str, now: datetime, resources: frozenset[str] 
 def approve(entry: Entry, *, by: str) -> Entry:
     """Open the steps that wait for a yes, or that a limit refused."""
     steps = (step.but(state="open", decided_by=by, told=False) if step.state in ("approval", "refused") else step for step in entry.steps)
-    return entry.but(steps=tuple(steps))
+    return entry.but(steps=tuple(steps), job=entry.job and jobs.approve(entry.job, by=by))
 
 
 def cancel(entry: Entry, *, by: str) -> Entry:
@@ -357,7 +364,7 @@ def cancel(entry: Entry, *, by: str) -> Entry:
     steps = (
         step if step.state in ("planned", "cancelled") else step.but(state="cancelled", decided_by=by, told=False) for step in entry.steps
     )
-    return entry.but(steps=tuple(steps), unseen=())
+    return entry.but(steps=tuple(steps), unseen=(), job=entry.job and jobs.cancel(entry.job, by=by))
 
 
 def open_due_steps(entry: Entry, now: datetime) -> Entry:

@@ -1,6 +1,8 @@
 """CloudEvents in, nouns out: the only place that knows the payloads' field names.
 
 Budget notifications: https://docs.cloud.google.com/billing/docs/how-to/budgets-programmatic-notifications
+Storage notifications: https://docs.cloud.google.com/storage/docs/pubsub-notifications and, without Pub/Sub between,
+https://github.com/googleapis/google-cloudevents/blob/main/proto/google/events/cloud/storage/v1/data.proto
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 from shared.errors import EventRejected
-from shared.model import BudgetNotification
+from shared.model import BudgetNotification, ObjectWritten
 
 _LARGEST = Decimal(10) ** 15
 _FINEST = -12
@@ -24,6 +26,11 @@ _ENTRY = re.compile(r"[0-9A-Za-z._-]{1,200}\Z")
 _BILLING_ACCOUNT = re.compile(r"[0-9A-Za-z-]{1,64}\Z")
 _BUDGET_ID = re.compile(r"[0-9A-Za-z._-]{1,128}\Z")
 _CURRENCY = re.compile(r"[A-Z]{3}\Z")
+_DIGITS = re.compile(r"[0-9]{1,19}\Z")
+_INT64 = 2**63
+_MESSAGE = "google.cloud.pubsub.topic.v1.messagePublished"
+_OBJECT = "google.cloud.storage.object.v1."
+_FINALIZED = f"{_OBJECT}finalized"
 
 
 def budget_notification(attributes: Mapping[str, Any], data: Any) -> BudgetNotification:
@@ -36,10 +43,7 @@ def budget_notification(attributes: Mapping[str, Any], data: Any) -> BudgetNotif
     Raises:
         EventRejected: It is not a budget notification, or one that cannot be read. Nothing else is ever raised.
     """
-    message = _message(data)
-    labels = message.get("attributes")
-    if not isinstance(labels, dict):
-        labels = {}
+    message, labels = _message(data), _labels(data)
     if "budgetId" not in labels:
         _reject_other_schema(labels)
     payload = json_object(_payload(message))
@@ -82,18 +86,77 @@ def task(data: Any) -> Mapping[str, str]:
     )
 
 
+def object_named(kind: str, data: Any) -> tuple[str, str] | None:
+    """The bucket and the name of the object that was written: all that is decoded of an event that may mean nothing.
+
+    Args:
+        kind: The CloudEvent's type: of a storage event, or of a Pub/Sub message that carries one.
+        data: The CloudEvent's data as it arrived; anything at all.
+
+    Returns:
+        None where the event is about something else than a new object or generation.
+
+    Raises:
+        EventRejected: It is no storage event, or one that cannot be read. Nothing else is ever raised.
+    """
+    if kind == _FINALIZED:
+        return _named(_resource(data), "bucket", "name")
+    if kind == _MESSAGE:
+        labels = _labels(data)
+        event = labels.get("eventType")
+        if not isinstance(event, str):
+            raise EventRejected("no-event-type", "the Pub/Sub message has no attribute eventType, so it is no storage notification")
+        return _named(labels, "bucketId", "objectId") if event == "OBJECT_FINALIZE" else None
+    if kind.startswith(_OBJECT):
+        return None
+    raise EventRejected("not-storage", f"an event of the type {_shown(kind)} came where storage events are expected")
+
+
+def object_written(kind: str, data: Any) -> ObjectWritten:
+    """Decode the whole of an event that `object_named` took a name from.
+
+    A notification with the payload format NONE says neither the size nor the exact time: the size is then 0, as it is where JSON made of a protocol
+    buffer leaves a 0 out, and the time is that of the event. So the size is a hint, and whoever reads the object bounds what is read.
+
+    Raises:
+        EventRejected: A field is missing or cannot be read. Nothing else is ever raised.
+    """
+    if kind == _FINALIZED:
+        resource = _resource(data)
+        bucket, name = _named(resource, "bucket", "name")
+        generation, created = _int64(resource, "generation"), resource.get("timeCreated")
+    else:
+        message, labels = _message(data), _labels(data)
+        resource = _parsed(_payload(message)) if message.get("data") else {}
+        bucket, name = _named(labels, "bucketId", "objectId")
+        generation, created = _int64(labels, "objectGeneration"), resource.get("timeCreated", labels.get("eventTime"))
+    if not generation:
+        raise EventRejected("wrong-type", "the object's generation is 0; no object that was written has it")
+    return ObjectWritten(
+        bucket=bucket,
+        name=name,
+        generation=generation,
+        size=_int64(resource, "size", absent=0),
+        created=_instant("the object's time", created),
+    )
+
+
 def json_object(raw: bytes) -> dict[str, Any]:
     """Parse one JSON object with exact numbers.
 
     Raises:
         EventRejected: It is not UTF-8, not JSON, not an object, or holds a number that is no finite number.
     """
+    return _parsed(raw, parse_float=_number, parse_int=_number, parse_constant=_not_finite)
+
+
+def _parsed(raw: bytes, **numbers: Any) -> dict[str, Any]:
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
         raise EventRejected("not-utf8", f"the data is not UTF-8 text: {error.reason} at byte {error.start}") from error
     try:
-        payload = json.loads(text, parse_float=_number, parse_int=_number, parse_constant=_not_finite)
+        payload = json.loads(text, **numbers)
     except (ValueError, RecursionError) as error:
         raise EventRejected("not-json", f"the data is not JSON: {str(error)[:200]}") from error
     if not isinstance(payload, dict):
@@ -106,6 +169,35 @@ def _message(data: Any) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise EventRejected("not-pubsub", f"the event's data is {_shown(data)}; expected an object with a Pub/Sub message in it")
     return message
+
+
+def _labels(data: Any) -> dict[str, Any]:
+    labels = _message(data).get("attributes")
+    return labels if isinstance(labels, dict) else {}
+
+
+def _resource(data: Any) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise EventRejected("not-storage", f"the event's data is {_shown(data)}; expected an object of Cloud Storage")
+    return data
+
+
+def _named(fields: Mapping[str, Any], bucket_key: str, name_key: str) -> tuple[str, str]:
+    bucket, name = fields.get(bucket_key), fields.get(name_key)
+    if not isinstance(bucket, str) or not bucket:
+        raise EventRejected("wrong-type", f"{bucket_key} is {_shown(bucket)}; expected a bucket's name")
+    if not isinstance(name, str) or not name:
+        raise EventRejected("wrong-type", f"{name_key} is {_shown(name)}; expected an object's name")
+    return bucket, name
+
+
+def _int64(fields: Mapping[str, Any], key: str, absent: int | None = None) -> int:
+    """JSON has both forms: https://protobuf.dev/programming-guides/json/ writes int64 as text, and published examples have numbers."""
+    value = fields.get(key, absent)
+    number = int(value) if isinstance(value, str) and _DIGITS.match(value) else value
+    if type(number) is not int or not 0 <= number < _INT64:
+        raise EventRejected("wrong-type", f"{key} is {_shown(value)}; expected a whole number")
+    return number
 
 
 def _payload(message: Mapping[str, Any]) -> bytes:

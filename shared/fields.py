@@ -231,3 +231,14 @@ Labels = Mapping[LabelKey, LabelValues]
 
 ServiceGlob = Annotated[str, AfterValidator(service_glob)]
 """A pattern for short names; ``*``, ``?`` and ``[ab]`` are wildcards."""
+
+BucketName = Annotated[
+    str,
+    AfterValidator(
+        matching(
+            "[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]",
+            "is not a bucket's name; write it without gs:// and without a folder, such as acme-ml-artifacts",
+        )
+    ),
+]
+"""A bucket's name: https://docs.cloud.google.com/storage/docs/buckets#naming"""

@@ -4,6 +4,8 @@ entries/KEY.json            open entries; the object's metadata says when to loo
 closed/KEY.json             entries with nothing left to do
 budgets/ACCOUNT/ID.json     the newest period of a budget, and which entry carries out which of its steps
 holds.json                  services that a person protects for a time
+manifests/KEY/NAME          the objects that an entry is about to change, written before the first of them is
+rules/ID.json               what one rule about artifacts deleted lately, and how far its look for abandoned runs is
 """
 
 from __future__ import annotations
@@ -17,12 +19,15 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from shared.entry import SCHEMA, Entry, Record
+from shared.entry import SCHEMA, Entry
 from shared.errors import Conflict, JournalError
+from shared.ledger import Ledger
 from shared.ports import StateBucket
+from shared.record import Record
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 _OPEN, _CLOSED, _BUDGETS, _HOLDS = "entries/", "closed/", "budgets/", "holds.json"
+_MANIFESTS, _RULES = "manifests/", "rules/"
 BUDGET_ENTRIES = "budget-"
 """How the keys of entries begin that may hold resources."""
 _RESOURCE = re.compile(rb'"(projects/[^"]+/locations/[^"]+/[^"/]+/[^"/]+)"')
@@ -162,7 +167,8 @@ class Journal:
         if entry.lease and entry.lease.until > due:
             due = entry.lease.until
         data = entry.model_dump_json().encode()
-        generation = self._bucket.write(_open(entry.key), data, generation=kept.generation, metadata={"due": due.isoformat()})
+        metadata = {"due": due.isoformat()} | ({"stage": entry.job.stage} if entry.job else {})
+        generation = self._bucket.write(_open(entry.key), data, generation=kept.generation, metadata=metadata)
         return Kept(entry, generation)
 
     def confirm(self, kept: Kept[Entry]) -> None:
@@ -198,6 +204,15 @@ class Journal:
         """The keys of all open entries that begin with the prefix."""
         return [_key(listed.name) for listed in self._bucket.list(_OPEN + prefix)]
 
+    def closed_keys(self, prefix: str) -> list[str]:
+        """The keys of all closed entries that begin with the prefix."""
+        return [listed.name.removeprefix(_CLOSED).removesuffix(".json") for listed in self._bucket.list(_CLOSED + prefix)]
+
+    def stages(self, prefix: str) -> dict[str, str]:
+        """The stages of the open entries about objects whose keys begin with the prefix; no entry is read for it."""
+        listed = self._bucket.list(_OPEN + prefix)
+        return {_key(each.name): each.metadata["stage"] for each in listed if "stage" in each.metadata}
+
     def agenda(self, now: datetime) -> list[str]:
         """The keys of the open entries that are due, the longest overdue first; what says no time is due."""
         due = ((_instant(listed.metadata.get("due", "")), _key(listed.name)) for listed in self._bucket.list(_OPEN))
@@ -218,6 +233,44 @@ class Journal:
             if kept:
                 entries.append(kept.record)
         return Survey(tuple(entries), tuple(faults), frozenset(names))
+
+    # objects
+
+    def manifests(self, key: str) -> str:
+        """How the names of an entry's manifests begin."""
+        return f"{_MANIFESTS}{key}/"
+
+    def keep_manifest(self, name: str, data: bytes) -> None:
+        """Write a manifest; it is never written again.
+
+        Raises:
+            Conflict: There is one of this name.
+        """
+        self._bucket.write(name, data, generation=0)
+
+    def manifest(self, name: str) -> bytes:
+        """A manifest.
+
+        Raises:
+            JournalError: It is not there any more.
+        """
+        stored = self._bucket.read(name)
+        if stored is None:
+            raise JournalError(name, "is gone, so what it lists can neither be deleted nor put back; put an earlier version of the object back")
+        return stored.data
+
+    def ledger(self, rule: str) -> Kept[Ledger] | None:
+        """What is known of one rule about artifacts, or None."""
+        return self._read(f"{_RULES}{rule}.json", Ledger)
+
+    def save_ledger(self, rule: str, kept: Kept[Ledger] | None, ledger: Ledger) -> Kept[Ledger]:
+        """Replace what is known of a rule.
+
+        Raises:
+            Conflict: Somebody else wrote it meanwhile.
+        """
+        data = ledger.model_dump_json().encode()
+        return Kept(ledger, self._bucket.write(f"{_RULES}{rule}.json", data, generation=kept.generation if kept else 0))
 
     # budgets
 

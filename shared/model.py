@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Literal
 
 Basis = Literal["actual", "forecast"]
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
+EVERYWHERE = "everywhere"
+"""In place of a region: all of a project, for kinds of resources that are listed by project."""
+BY_PROJECT = frozenset({"bucket"})
+"""Those kinds; all others are listed region by region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class BudgetNotification:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where to look: one project and region."""
+    """Where to look: one project and region, or the whole of a project, with `EVERYWHERE`."""
 
     project: str
     region: str
@@ -71,7 +76,7 @@ class Resource:
     """A thing in the cloud as it was seen once.
 
     Attributes:
-        kind: ``service`` or ``worker_pool``.
+        kind: ``service``, ``worker_pool`` or ``bucket``.
         name: The full resource name, ``projects/P/locations/R/services/S``.
         labels: The resource's own labels.
         state: What an action may change about it, and nothing else, as plain JSON values; two observations with equal states need no change between them.
@@ -98,3 +103,75 @@ class Resource:
     def short_name(self) -> str:
         """The last segment of the full name."""
         return self.name.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectWritten:
+    """The notice that an object was written, decoded.
+
+    Attributes:
+        bucket: The bucket's name.
+        name: The object's name.
+        generation: The version that was written.
+        size: Bytes.
+        created: When it was written, UTC.
+    """
+
+    bucket: str
+    name: str
+    generation: int
+    size: int
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StorageObject:
+    """One generation of an object as a listing shows it.
+
+    Attributes:
+        name: The object's name.
+        generation: Which version of it.
+        size: Bytes.
+        storage_class: ``STANDARD``, ``NEARLINE``, ``COLDLINE`` or ``ARCHIVE``.
+        created: When this generation was written, UTC.
+        crc32c: Its checksum as Cloud Storage writes it, base64.
+        hold: Which hold keeps it, ``temporary hold`` or ``event-based hold``; empty where none does.
+        retained_until: Until when a retention keeps it, UTC; None where none does.
+        noncurrent_since: Since when it is noncurrent, UTC; None where it is live.
+    """
+
+    name: str
+    generation: int
+    size: int
+    storage_class: str
+    created: datetime
+    crc32c: str = ""
+    hold: str = ""
+    retained_until: datetime | None = None
+    noncurrent_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BucketFacts:
+    """What a plan needs to know of a bucket.
+
+    Attributes:
+        name: The bucket's name.
+        location: Where it is, lower case: ``us-central1``, ``us``, ``nam4``.
+        soft_delete: How long deleted objects can be brought back, and are billed; 0 where they are gone at once.
+        versioned: Whether what is deleted or overwritten stays as a noncurrent version, and is billed.
+        autoclass: Whether Cloud Storage moves objects between classes by itself, without early-deletion charges.
+        labels: The bucket's labels.
+    """
+
+    name: str
+    location: str
+    soft_delete: timedelta
+    versioned: bool = False
+    autoclass: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def canonical(value: Mapping[str, Any]) -> str:
+    """JSON as the text that is the same for equal values, to know things by that have no name."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from shared.entry import UnseenRecord, backoff
 from shared.errors import CloudError
-from shared.model import Place, Resource
+from shared.model import BY_PROJECT, EVERYWHERE, Place, Resource
 from shared.ports import Seen, World
 
 log = logging.getLogger(__name__)
@@ -42,16 +42,16 @@ def observe(
     wanted: Callable[[Resource], bool],
     glance: Callable[[], None] | None = None,
 ) -> View:
-    """Look at all places for all kinds.
+    """Look at all places for all kinds: at whole projects for what is listed by project, at regions for everything else.
 
     Args:
         world: The ports.
         kinds: Kinds of resources.
-        places: Projects and regions.
+        places: Projects with regions, or with `EVERYWHERE`.
         wanted: Of these the details are read too, which may cost further calls.
         glance: Called every few seconds, in the caller's thread: the place to renew a lease.
     """
-    questions = [(kind, place) for kind in sorted(kinds) for place in places]
+    questions = [(kind, place) for kind in sorted(kinds) for place in places if (place.region == EVERYWHERE) == (kind in BY_PROJECT)]
     answers = each(world.workers, lambda question: _look(world, *question), questions, glance)
     resources: list[Resource] = []
     unseen: list[UnseenRecord] = []

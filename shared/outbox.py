@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.entry import MessageRecord, backoff
 from shared.errors import CloudError, Refused, Unavailable
+from shared.letter import Letter
 from shared.ports import Messenger, Posted, World
 from shared.session import Session
 
 log = logging.getLogger(__name__)
 
 CLOCKS_DIFFER = timedelta(minutes=5)
+
+
+def write(session: Session, letter: Letter, channel: str, now: datetime) -> None:
+    """Put a letter into the outbox; it is sent once the entry is saved."""
+    entry = session.entry
+    message = MessageRecord(
+        id=f"{entry.key}/{len(entry.messages) + 1}", channel=channel, text=letter.text, blocks=letter.blocks, created=now
+    )
+    session.fresh_messages.add(message.id)
+    session.put(entry.but(messages=(*entry.messages, message)))
 
 
 def deliver(session: Session, world: World) -> None:

@@ -8,8 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from shared.actions import Changes, Move, State, blend, registry
-from shared.entry import Entry, StepRecord, TargetRecord, UntouchedRecord, UseRecord
+from shared.actions import Changes, Move, State, blend, nobody_elses, registry
+from shared.entry import Drift, Entry, StepRecord, TargetRecord, UntouchedRecord, UseRecord
 from shared.errors import UnsafePlan
 from shared.journal import Holds
 from shared.model import Resource
@@ -138,14 +138,9 @@ def again(target: TargetRecord, step: StepRecord, live: Resource, guard: Guard, 
     changes, params = _changes(target), params_of(target.use)
     move = guard.reason(live, params.select) or changes.plan(live, params)
     original, rank = target.before, target.rank
-    ours: tuple[State, ...] = (target.found,)
-    if held is not None:
-        # What it made is nobody else's doing, even where it was planned before this target and written only afterwards.
-        ours = (*_made_by(held, live, changes), *ours)
-        if held.rank >= target.rank:
-            original, rank = held.before, held.rank + 1
-    if target.maybe or target.wrote is not None:
-        ours = (*ours, *_made_by(target, live, changes))
+    ours = _ours(target, live, changes, held)
+    if held is not None and held.rank >= target.rank:
+        original, rank = held.before, held.rank + 1
     before = blend(changes.groups(live.state, ours, original), live=live.state, ours=ours, original=original)
     if isinstance(move, str):
         if target.maybe and before != live.state:
@@ -158,11 +153,48 @@ def again(target: TargetRecord, step: StepRecord, live: Resource, guard: Guard, 
     )  # fmt: skip
 
 
+def left_to_others(target: TargetRecord, live: Resource, held: TargetRecord | None, now: datetime) -> TargetRecord | None:
+    """The record of a target that somebody changed after a write whose outcome is not known; None where nobody did, so that it can be planned anew.
+
+    Whether that write arrived shows in what they left: where something of it stands, the resource is parked and came back; else it is not ours.
+
+    Args:
+        target: Its record.
+        live: The resource as it is now.
+        held: What another entry holds of it, if any.
+        now: The time of day.
+    """
+    if not target.maybe:
+        return None
+    changes = _changes(target)
+    ours = _ours(target, live, changes, held)
+    groups = changes.groups(live.state, ours, target.before)
+    if nobody_elses(groups, live=live.state, ours=ours):
+        return None
+    target = target.but(attempts=0, retry_at=None)
+    if blend(groups, live=live.state, ours=ours, original=target.before) == live.state:
+        who = live.last_modifier or "somebody else"
+        return target.but(
+            status="skipped", reason=f"changed by {who} while this was carried out, so it is left as it is (`on_drift: report`)"
+        )
+    drift = Drift(by=live.last_modifier, state=dict(live.state), seen_at=now)
+    wrote = dict(changes.made(live.state, target.wanted))
+    return target.but(status="verified", wrote=wrote, reason="", drift=drift, drift_told_at=now)
+
+
+def own(target: TargetRecord, live: Resource) -> tuple[State, ...]:
+    """The states of this resource that are the target's own doing, or were found before it; where nothing was ever sent, it made none."""
+    return _made_by(target, live, _changes(target)) if target.maybe or target.wrote is not None else (target.found,)
+
+
+def _ours(target: TargetRecord, live: Resource, changes: Changes, held: TargetRecord | None) -> tuple[State, ...]:
+    # What another plan made is nobody else's doing, even where it was planned before this target and written only afterwards.
+    return (*(_made_by(held, live, changes) if held else ()), *own(target, live))
+
+
 def _made_by(target: TargetRecord, live: Resource, changes: Changes) -> tuple[State, ...]:
-    """The states that this target's plan made, or found before it: where the live one is among them, it is nobody else's doing."""
-    made: tuple[State, ...] = (target.found, target.wanted if target.wrote is None else target.wrote)
-    # In manual mode the platform unsets other fields by itself, so the live state may be the wanted one without being equal to it.
-    return (*made, live.state) if target.wrote is None and changes.reached(live.state, target.wanted) else made
+    """The states that this target's plan made, or may have made, or found before it."""
+    return (target.found, changes.made(live.state, target.wanted) if target.wrote is None else target.wrote)
 
 
 def reached(target: TargetRecord, live: Resource) -> bool:
@@ -171,12 +203,18 @@ def reached(target: TargetRecord, live: Resource) -> bool:
 
 
 def held_by(entries: Iterable[Entry]) -> dict[str, TargetRecord]:
-    """What the entries hold, by resource; of several, the one that took it over last."""
+    """What the entries hold, by resource; of several, the one that took it over last. What stands beside other changes is held by nobody."""
     held: dict[str, TargetRecord] = {}
     for target in (target for entry in entries for target in entry.parked()):
-        if target.resource not in held or target.rank > held[target.resource].rank:
+        if not stands_beside(target) and (target.resource not in held or target.rank > held[target.resource].rank):
             held[target.resource] = target
     return held
+
+
+def stands_beside(target: TargetRecord) -> bool:
+    """Whether it only adds to a resource: then each plan puts back its own part, and none takes anything over from another."""
+    action = registry().get(target.use.action)
+    return action is not None and action.join is not None
 
 
 def raise_if_unsafe(plan: Plan, limits: Limits) -> None:
@@ -204,22 +242,36 @@ def _changes(target: TargetRecord) -> Changes:
 
 def _decide(resource: Resource, asked: Sequence[_Asked], guard: Guard, held: TargetRecord | None) -> TargetRecord | str:
     reasons: list[str] = []
-    best: tuple[_Asked, Move] | None = None
+    moves: list[tuple[_Asked, Move]] = []
     for each in asked:
         answer = guard.reason(resource, each.params.select) or each.changes.plan(resource, each.params)
         if isinstance(answer, str):
             reasons.append(answer)
-        elif best is None or answer.strength > best[1].strength:
-            best = (each, answer)
-    if best is None:
+        else:
+            moves.append((each, answer))
+    if not moves:
         said = [reason for reason in reasons if reason != "not selected"]
         return said[0] if said else "not selected"
-    chosen, move = best
+    chosen, move = max(moves, key=lambda each: each[1].strength)
+    use, joined = _joined(resource, chosen, [each for each, _ in moves])
+    if isinstance(joined, str):
+        return joined
+    move = joined or move
     before, rank = dict(resource.state), 0
     if held is not None:
         ours, rank = _made_by(held, resource, chosen.changes), held.rank + 1
         before = blend(chosen.changes.groups(resource.state, ours, held.before), live=resource.state, ours=ours, original=held.before)
     return TargetRecord(
-        resource=resource.name, kind=resource.kind, use=chosen.use, step=chosen.step.key, before=before, found=dict(resource.state), rank=rank,
+        resource=resource.name, kind=resource.kind, use=use, step=chosen.step.key, before=before, found=dict(resource.state), rank=rank,
         wanted=dict(move.wanted), saving=move.saving, remains=move.remains, last_modifier=resource.last_modifier,
     )  # fmt: skip
+
+
+def _joined(resource: Resource, chosen: _Asked, willing: Iterable[_Asked]) -> tuple[UseRecord, Move | str | None]:
+    """One use for all of the chosen action that mean the resource, where the action can join them, with what comes of it."""
+    join = registry()[chosen.use.action].join
+    same = [each.params for each in willing if each.use.action == chosen.use.action]
+    if join is None or len(same) == 1:
+        return chosen.use, None
+    params = join(same)
+    return chosen.use.but(params=params.model_dump(mode="json")), chosen.changes.plan(resource, params)

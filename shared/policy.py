@@ -24,10 +24,8 @@ from shared.fields import (
     Share,
     above_nothing,
     at_most_all,
-    duration_text,
     longer_than_nothing,
     matching,
-    share_text,
     show,
 )
 from shared.model import Basis, BudgetNotification, Resource
@@ -36,8 +34,6 @@ from shared.policy_faults import clashes, suggest, told
 from shared.policy_text import Fault, read
 from shared.select import matching_glob, matching_label
 
-NOTIFY = "notify"
-"""The action that only speaks, and so needs no regions."""
 PROTECTED = ("cost-watchdog", "protect")
 """The label, key and value, that protects a resource whatever the policy says."""
 ANY_BUDGET = "*"
@@ -161,7 +157,7 @@ class Scope(Part):
         default=(), description="Project ids; the watchdog's own where absent."
     )
     regions: tuple[Annotated[str, AfterValidator(_region)], ...] = Field(
-        default=(), description="Cloud Run regions, each by its name; needed as soon as a step does more than notify."
+        default=(), description="Cloud Run regions, each by its name; needed as soon as a step selects services or worker pools."
     )
 
 
@@ -252,7 +248,7 @@ def parse(text: str, *, source: str, actions: Mapping[str, type[BaseModel]]) -> 
         document = read(text)
     except SettingsError as error:
         raise SettingsError([f"{source}:{fault}" for fault in error.faults]) from None
-    faults: list[Fault] = [*document.faults, *clashes(document, actions, NOTIFY)]
+    faults: list[Fault] = [*document.faults, *clashes(document, actions)]
     policy = None
     try:
         policy = Policy.model_validate(document.data, context=actions)
@@ -284,13 +280,17 @@ def schema(actions: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
 
 
 class _AsWritten(GenerateJsonSchema):
-    """Defaults as a person writes them: pydantic would say PT6H."""
+    """Defaults as a person writes them: pydantic would say PT6H, and 5497558138880."""
 
-    def encode_default(self, dft: Any) -> Any:
-        """The default in the policy's own notation; every Decimal in a policy is a share."""
-        if isinstance(dft, timedelta):
-            return duration_text(dft)
-        return share_text(dft) if isinstance(dft, Decimal) else super().encode_default(dft)
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
+        """The default in the policy's own notation, which is that of the field's serializer."""
+        document, field = super().default_schema(schema), dict[str, Any](schema["schema"])
+        while "serialization" not in field and "schema" in field:
+            field = field["schema"]
+        written = field.get("serialization", {}).get("function")
+        if written and document.get("default") is not None:
+            document["default"] = written(schema["default"])
+        return document
 
 
 def _schema_of_uses(references: Mapping[str, Any], actions: Mapping[str, type[BaseModel]]) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from shared.fields import share, share_text, show
+from shared.policy_artifacts import UNKNOWN_SIGN, overlap, run_pattern
 from shared.policy_text import Document, Fault, Path, spell
 
 _LONGEST_GUESS = 60
@@ -31,9 +32,9 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def suggest(word: str, known: Collection[str]) -> str:
-    """The end of a sentence about a word that is not known: the one that was meant, or all there are."""
-    return did_you_mean(word, known) or f"; known here: {', '.join(sorted(known)) or 'nothing'}"
+def suggest(word: str, known: Collection[str], otherwise: str = "") -> str:
+    """The end of a sentence about a word that is not known: the one that was meant, or all there are and what else to do."""
+    return did_you_mean(word, known) or f"; known here: {', '.join(sorted(known)) or 'nothing'}{otherwise}"
 
 
 def told(error: ValidationError, document: Document, schema: Callable[[], Mapping[str, Any]]) -> Iterator[Fault]:
@@ -61,6 +62,8 @@ def _sentence(error: ErrorDetails, path: Path, schema: Callable[[], Mapping[str,
     kind, value = error["type"], error["input"]
     if kind == "missing":
         return "is missing"
+    if kind == UNKNOWN_SIGN:
+        return f"unknown sign {show(value)}{suggest(value, error['ctx']['known'], f'; an object is written {{object: {show(value)}}}')}"
     if kind == "extra_forbidden":
         return f"unknown key{suggest(str(path[-1]), known_keys(schema(), path[:-1]))}"
     if value is None and path == error["loc"]:
@@ -97,35 +100,61 @@ def _alternatives(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Iterato
         yield from _alternatives(schema, each)
 
 
-def clashes(document: Document, actions: Collection[str], speaking: str) -> Iterator[Fault]:
+def clashes(document: Document, actions: Mapping[str, type[BaseModel]]) -> Iterator[Fault]:
     """Faults between parts of a policy that may each be in order.
 
     They are looked for in the values as written and not by the models, so that they are told beside all other faults.
 
     Args:
         document: The policy as it was read.
-        actions: The names of all actions.
-        speaking: The one action that needs no regions.
+        actions: The parameters of each action by name. Those that select resources look for them region by region.
     """
     named = [(("budgets", index, "budget"), rule.get("budget")) for index, rule in _each(document.data, "budgets")]
     yield from _twice(document, named, "another rule is for this budget")
-    watched = [
-        (("artifacts", index), (rule.get("bucket"), rule.get("runs")))
-        for index, rule in _each(document.data, "artifacts")
-        if isinstance(rule.get("bucket"), str) and isinstance(rule.get("runs"), str)
-    ]
-    yield from _twice(document, watched, "another rule is for these runs of this bucket")
+    yield from _overlapping(document)
     acting: list[tuple[Path, str]] = []
     for index, rule in _each(document.data, "budgets"):
         steps = [(("budgets", index, "steps", number), step) for number, step in _each(rule, "steps")]
         yield from _twice(document, [(path, _reached_at(step)) for path, step in steps], "another step is reached at the same spend")
-        acting += [(path, name) for path, step in steps for name in _names(step) if name in actions and name != speaking]
+        acting += [
+            (path, name) for path, step in steps for name in _names(step) if name in actions and "select" in actions[name].model_fields
+        ]
     scope = document.data.get("scope", {})
     if acting and isinstance(scope, dict) and scope.get("regions", []) == []:
         path, name = acting[0]
         yield document.fault(
             ("scope", "regions"), f"is missing; {spell(path)} uses {name}, which needs to know where to look, such as [us-central1]"
         )
+
+
+def _overlapping(document: Document) -> Iterator[Fault]:
+    """Rules by which two could mean the same objects, each told with the first that it overlaps."""
+    earlier: dict[str, list[tuple[Path, str]]] = {}
+    for index, rule in _each(document.data, "artifacts"):
+        bucket, runs, path = rule.get("bucket"), _in_order(rule.get("runs")), ("artifacts", index)
+        if not isinstance(bucket, str) or not runs:
+            continue
+        others = earlier.setdefault(bucket, [])
+        other, theirs = next((each for each in others if overlap(each[1], runs)), (None, ""))
+        if other and theirs == runs:
+            yield document.fault(
+                path, f"another rule is for these runs of this bucket, in line {document.lines[other]}; make one of the two"
+            )
+        elif other:
+            yield document.fault(
+                path,
+                f"{show(runs)} and {show(theirs)} of the rule in line {document.lines[other]} may mean the same objects of this bucket; "
+                "make one of the two, or keep their folders apart",
+            )
+        others.append((path, runs))
+
+
+def _in_order(runs: Any) -> str:
+    """The pattern, empty where it has a fault of its own, which is told anyway."""
+    try:
+        return run_pattern(runs) if isinstance(runs, str) else ""
+    except ValueError:
+        return ""
 
 
 def _each(holder: Mapping[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any]]]:

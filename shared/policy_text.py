@@ -103,12 +103,29 @@ def read(text: str) -> Document:
     Raises:
         SettingsError: It cannot be read to its end, or is no mapping. What can be read around is in the document's `faults`.
     """
+    return _read(text, by_hand=True)
+
+
+def read_generated(text: str) -> Mapping[str, Any]:
+    """Read a mapping that a program wrote: items of a list may repeat and numbers need not be finite; everything else is as strict.
+
+    Raises:
+        SettingsError: With every fault.
+    """
+    document = _read(text, by_hand=False)
+    if document.faults:
+        raise SettingsError([str(fault) for fault in document.faults])
+    values: Mapping[str, Any] = document.data
+    return values
+
+
+def _read(text: str, *, by_hand: bool) -> Document:
     if len(text.encode("utf-8", "surrogatepass")) > LARGEST:
         raise SettingsError([f"1: the text is larger than {LARGEST >> 20} MiB; no policy is"])
     if found := _FORBIDDEN.search(text):
         line = text.count("\n", 0, found.start()) + 1
         raise SettingsError([f"{line}: not valid YAML: remove the character {show(found.group())}, which YAML forbids"])
-    reader = _Reader(yaml.parse(text, Loader=LOADER))
+    reader = _Reader(yaml.parse(text, Loader=LOADER), by_hand=by_hand)
     try:
         data = reader.document()
     except _Stop as stop:
@@ -136,8 +153,9 @@ class _Stop(Exception):
 class _Reader:
     """Builds the values out of the parser's events."""
 
-    def __init__(self, events: Iterator[Any]) -> None:
+    def __init__(self, events: Iterator[Any], *, by_hand: bool) -> None:
         self._events = events
+        self._by_hand = by_hand
         self.lines: dict[Path, int] = {(): 1}
         self.faults: list[Fault] = []
         self.broken: list[Path] = []
@@ -173,7 +191,7 @@ class _Reader:
             here = (*path, len(items))
             value = self._value(event, here)
             items.append(value)
-            if isinstance(value, (str, int, float)):
+            if self._by_hand and isinstance(value, (str, int, float)):
                 if (type(value), value) in seen:
                     self._fault(here, f"{show(value)} is in the list already; name it once")
                 seen.add((type(value), value))
@@ -203,7 +221,7 @@ class _Reader:
         if not event.implicit[0]:
             return event.value
         value = next((convert(event.value) for pattern, convert in _CORE if pattern.fullmatch(event.value)), event.value)
-        if isinstance(value, float) and not isfinite(value):
+        if self._by_hand and isinstance(value, float) and not isfinite(value):
             self._refuse(path, f"{show(event.value)} is no number to work with; if it is text, put it in quotes")
             return None
         return value

@@ -5,12 +5,12 @@ Every method raises a `shared.errors.CloudError` and nothing else of a vendor's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from shared.model import NO_LABELS, Place, Resource
+from shared.model import NO_LABELS, BucketFacts, Place, Resource, StorageObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,88 @@ class Fleet(Protocol):
         ...
 
 
+Fate = Literal["done", "gone", "changed", "held", "denied", "unavailable", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one object of a batch.
+
+    Attributes:
+        fate: ``done``; ``gone``: there is nothing of that name and generation (404); ``changed``: another generation is there (412); ``held`` by a
+            hold or a retention; ``denied``: a permission is missing; ``unavailable``: the same may work later; ``refused``: anything else.
+        reason: The platform's words, empty where it is done.
+    """
+
+    fate: Fate
+    reason: str = ""
+
+
+DONE = Answer("done")
+BATCH = 100
+"""Calls in one batch at most: https://docs.cloud.google.com/storage/docs/batch"""
+
+
+class ObjectStore(Protocol):
+    """The buckets that are watched. All methods may be called from several threads."""
+
+    def facts(self, bucket: str) -> BucketFacts:
+        """What the bucket is like.
+
+        Raises:
+            Gone: There is no such bucket.
+        """
+        ...
+
+    def pages(self, bucket: str, prefix: str, *, after: str = "", versions: bool = False) -> Iterator[Sequence[StorageObject]]:
+        """All objects whose names begin with the prefix, in the order of their names, page by page.
+
+        Args:
+            bucket: The bucket's name.
+            prefix: A whole folder, ending with a slash; empty for the whole bucket.
+            after: Only what comes after this name.
+            versions: Noncurrent generations too; those of one name then come in the order of their generations.
+        """
+        ...
+
+    def folders(self, bucket: str, prefix: str) -> Iterator[str]:
+        """The folders directly below the prefix, each with its slash at the end, in order."""
+        ...
+
+    def find(self, bucket: str, name: str) -> StorageObject | None:
+        """The live object of this name, or None."""
+        ...
+
+    def read(self, bucket: str, name: str, *, generation: int, limit: int) -> bytes:
+        """The content of one generation.
+
+        Raises:
+            Gone: There is no such generation.
+            Refused: It is larger than `limit` bytes.
+        """
+        ...
+
+    def delete(self, bucket: str, objects: Sequence[StorageObject]) -> Sequence[Answer]:
+        """Delete these generations, at most `BATCH` of them, if they still are the live ones; one answer for each, in order.
+
+        In a bucket with versions what is deleted stays as a noncurrent version. A noncurrent generation is deleted for good.
+
+        Raises:
+            CloudError: The batch as a whole was not answered; any of it may be done.
+        """
+        ...
+
+    def restore(self, bucket: str, objects: Sequence[StorageObject]) -> Sequence[Answer]:
+        """Bring soft-deleted generations back, at most `BATCH` of them, where no object of the name is live; one answer for each, in order.
+
+        ``changed`` means that an object of the name is live. In a bucket with versions the noncurrent generation is copied where it still is there.
+
+        Raises:
+            CloudError: The batch as a whole was not answered; any of it may be done.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Posted:
     """Where a message stands in Slack.
@@ -182,6 +264,7 @@ class World:
     Attributes:
         state: The journal's bucket.
         fleets: By kind of resource: ``service``, ``worker_pool``.
+        objects: The buckets that are watched.
         messenger: Slack; None where no token is set, and then messages go to the log alone.
         tasks: The tasks topic; None where there is none, and then the tick alone carries on.
         clock: Time.
@@ -190,6 +273,7 @@ class World:
 
     state: StateBucket
     fleets: Mapping[str, Fleet]
+    objects: ObjectStore
     messenger: Messenger | None
     tasks: Tasks | None
     clock: Clock

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
 from shared import report_parts as parts
 from shared.entry import Entry, TargetRecord
-from shared.slack_text import Part, as_blocks, as_text, clean, code, plural, prose, stamp
+from shared.letter import Letter, letter
+from shared.slack_text import Part, clean, code, plural, prose, stamp
 
 _LONG = 1500
-_TERRAFORM = "lifecycle { ignore_changes = [scaling, template[0].scaling] }"
-
-
-@dataclass(frozen=True)
-class Letter:
-    """A message to people.
-
-    Attributes:
-        text: The whole of it in short, in Slack's mrkdwn, for notifications and logs.
-        blocks: The same as Block Kit.
-    """
-
-    text: str
-    blocks: tuple[dict[str, Any], ...]
+_FOR_SERVICES = (
+    f"• Terraform: {code('lifecycle { ignore_changes = [scaling, template[0].scaling] }')} keeps the next apply from bringing them back.",
+    "• A deployment: let it leave the scaling alone.",
+)
+_FOR_BUCKETS = (
+    f"• Terraform, for a bucket: {code('lifecycle { ignore_changes = [lifecycle_rule] }')} keeps the next apply from taking rules out that it did not write.",
+)
 
 
 def reached(entry: Entry, *, carried_out: Sequence[TargetRecord], preview: Sequence[TargetRecord] = (), now: datetime) -> Letter:
@@ -51,7 +43,7 @@ def reached(entry: Entry, *, carried_out: Sequence[TargetRecord], preview: Seque
         *parts.saving(carried_out),
         *parts.how_to_undo(entry, carried_out),
     ]
-    return _letter(f"{parts.dry(entry)}{parts.occasion(entry)}", said, now, entry)
+    return letter(f"{parts.dry(entry)}{parts.occasion(entry)}", said, now, entry)
 
 
 def refused(entry: Entry, *, sentence: str, now: datetime) -> Letter:
@@ -71,7 +63,7 @@ def refused(entry: Entry, *, sentence: str, now: datetime) -> Letter:
         Part(title="REFUSED BY A LIMIT", tail=f"{prose(sentence.rstrip('.'), _LONG)}. {kept}"),
         Part(title="WHAT TO DO", tail=advice),
     ]
-    return _letter(f"{parts.dry(entry)}Refused: {parts.occasion(entry)}", said, now, entry)
+    return letter(f"{parts.dry(entry)}Refused: {parts.occasion(entry)}", said, now, entry)
 
 
 def restored(entry: Entry, *, targets: Sequence[TargetRecord], by: str, now: datetime) -> Letter:
@@ -80,12 +72,13 @@ def restored(entry: Entry, *, targets: Sequence[TargetRecord], by: str, now: dat
     Args:
         entry: The plan that is undone.
         targets: What this message tells of.
-        by: Who asked: ``next period``, or a person.
+        by: Who asked: ``next period``, or a person; empty where nobody did.
         now: The time of writing.
     """
     new_period = by == "next period"
+    asked = "The budget's next period has begun." if new_period else f"Asked for by {prose(by, 80)}."
     said = [
-        Part(tail="The budget's next period has begun." if new_period else f"Asked for by {prose(by, 80)}."),
+        *([Part(tail=asked)] if by else []),
         *parts.outcomes(targets, now),
         *parts.called_off(entry),
     ]
@@ -96,7 +89,7 @@ def restored(entry: Entry, *, targets: Sequence[TargetRecord], by: str, now: dat
     counted = _counted(
         targets, {"PUT BACK": "put back", "LEFT ALONE": "left alone", "FAILED": "failed", "BEING PUT BACK": "still to put back"}
     )
-    return _letter(f"{parts.name(entry)}: {counted or 'called off'}", said, now, entry)
+    return letter(f"{parts.name(entry)}: {counted or 'called off'}", said, now, entry)
 
 
 def drifted(entry: Entry, *, targets: Sequence[TargetRecord], reparked: bool, now: datetime) -> Letter:
@@ -104,31 +97,35 @@ def drifted(entry: Entry, *, targets: Sequence[TargetRecord], reparked: bool, no
 
     Args:
         entry: The plan that parked it.
-        targets: What came back.
-        reparked: Whether the policy has it parked again.
+        targets: What came back; where the policy has it parked again and it is left all the same, with the reason why.
+        reparked: Whether it is parked again.
         now: The time of writing.
     """
+    kinds = {target.kind for target in targets}
     advice = [
-        f"• Terraform: {code(_TERRAFORM)} keeps the next apply from bringing them back.",
-        "• A deployment: let it leave the scaling alone.",
+        *(_FOR_SERVICES if kinds - {"bucket"} else ()),
+        *(_FOR_BUCKETS if "bucket" in kinds else ()),
         f"• They should run: {code('python -m functions hold SERVICE --until TIME')}, or the label {code('cost-watchdog=protect')}.",
     ]
-    if not reparked:
+    for_reasons = any(target.reason for target in targets)
+    if not reparked and not for_reasons:
         advice.append("• They should stay parked: `on_drift: repark` in the policy parks them again each time.")
     said = [
         Part(
             title=f"CAME BACK ({len(targets):,})",
             lines=parts.came_back(targets),
-            tail="They are parked again (`on_drift: repark`)." if reparked else "They are left as they are (`on_drift: report`).",
+            tail="They are parked again (`on_drift: repark`)."
+            if reparked
+            else f"They are left as they are{', each for the reason that is named' if for_reasons else ' (`on_drift: report`)'}.",
         ),
         Part(title="WHAT TO DO", tail="\n".join(advice)),
     ]
-    return _letter(f"{parts.name(entry)}: {len(targets):,} came back{' and will be parked again' if reparked else ''}", said, now, entry)
+    return letter(f"{parts.name(entry)}: {len(targets):,} came back{' and will be parked again' if reparked else ''}", said, now, entry)
 
 
 def followed_up(entry: Entry, *, targets: Sequence[TargetRecord], now: datetime) -> Letter:
     """Later news of a plan that people were told of before: what failed and now worked, or what was found in places seen again."""
-    counted = _counted(targets, {"DONE": "more done", "WOULD DO": "more would be done", "FAILED": "failed"})
+    counted = _counted(targets, {"DONE": "more done", "WOULD DO": "more would be done", "CAME BACK": "came back", "FAILED": "failed"})
     said = [
         *parts.dry_run(entry),
         *parts.outcomes(targets, now),
@@ -137,7 +134,7 @@ def followed_up(entry: Entry, *, targets: Sequence[TargetRecord], now: datetime)
         *parts.saving(targets),
         *parts.how_to_undo(entry, targets),
     ]
-    return _letter(f"{parts.dry(entry)}{parts.name(entry)}: {counted or 'later news'}", said, now, entry)
+    return letter(f"{parts.dry(entry)}{parts.name(entry)}: {counted or 'later news'}", said, now, entry)
 
 
 def rejected(*, kind: str, detail: str, now: datetime) -> Letter:
@@ -149,7 +146,7 @@ def rejected(*, kind: str, detail: str, now: datetime) -> Letter:
             title="WHAT TO DO", tail="See in the logs where it came from, and let only the services that should publish to the topic do so."
         ),
     ]
-    return _letter("A message to the watchdog was not accepted", said, now)
+    return letter("A message to the watchdog was not accepted", said, now)
 
 
 def unreadable(*, name: str, detail: str, now: datetime) -> Letter:
@@ -163,7 +160,7 @@ def unreadable(*, name: str, detail: str, now: datetime) -> Letter:
             "• It is damaged: put an earlier version of the object back, or take the states from before out of it and set them by hand.",
         ),
     ]
-    return _letter("A journal entry cannot be read", said, now)
+    return letter("A journal entry cannot be read", said, now)
 
 
 def outcome_text(entry: Entry, *, recorded: bool = True) -> str:
@@ -180,13 +177,6 @@ def outcome_text(entry: Entry, *, recorded: bool = True) -> str:
     lines += [*_steps(entry), *_targets(entry), *_others(entry)]
     ending = [*(part.tail for part in parts.saving(entry.targets)), *(_commands(entry) if recorded else ())]
     return "\n".join([*lines, "", *ending] if ending else lines)
-
-
-def _letter(header: str, said: Iterable[Part], now: datetime, entry: Entry | None = None) -> Letter:
-    written = f"written {stamp(now)}"
-    more = f"({parts.command('show', entry)} lists them all)" if entry else ""
-    signed = [*said, Part(tail=f"{code(entry.key, 100)} · {written}" if entry else written, small=True)]
-    return Letter(as_text(header, signed, more=more), as_blocks(header, signed, more=more))
 
 
 def _counted(targets: Sequence[TargetRecord], words: dict[str, str]) -> str:

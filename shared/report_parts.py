@@ -24,6 +24,7 @@ _HEADINGS = {
     "FAILED": "Each is tried again by itself; the state from before is kept.",
     "NOT FINISHED YET": "Each is carried on by itself.",
     "BEING PUT BACK": "",
+    "CAME BACK": "Each is left as it is; what the watchdog changed of it is put back later.",
     "DONE": "",
     "WOULD DO": "",
     "PUT BACK": "",
@@ -122,6 +123,8 @@ def nothing_done(entry: Entry, carried_out: Sequence[TargetRecord]) -> Iterator[
 
 def heading(target: TargetRecord) -> str:
     """Under which heading a target is told of."""
+    if target.status == "verified" and target.drift:
+        return "CAME BACK"
     return "FAILED" if target.status == "restoring" and target.reason else _BY_STATUS[target.status]
 
 
@@ -145,13 +148,18 @@ def _fate(target: TargetRecord, title: str, now: datetime) -> str:
         return f"{why or 'no reason given'}{retry}{maybe}"
     if title in ("LEFT ALONE", "SKIPPED"):
         return why or "no reason given"
+    if title == "CAME BACK":
+        return prose(drift(target))
     return f"{prose(line(target), 120)} ({why})" if why else prose(line(target), 120)
 
 
 def came_back(targets: Sequence[TargetRecord]) -> tuple[str, ...]:
     """A line for each target that came back."""
     where = _where(targets)
-    return tuple(f"• {code(target.short_name)} · {where(target.place)} · {prose(drift(target))}" for target in targets)
+    return tuple(
+        f"• {code(target.short_name)} · {where(target.place)} · {prose(drift(target))}{f' · {prose(reason(target))}' if target.reason else ''}"
+        for target in targets
+    )
 
 
 def reason(target: TargetRecord) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from shared.entry import Entry, Lease, TargetRecord
+from shared.entry import Entry, Lease, TargetRecord, doubted
 from shared.journal import Journal, Kept
 from shared.ports import Clock
 
@@ -46,8 +46,7 @@ class Session:
         if entry.lease and entry.lease.until > now and entry.lease.owner != owner:
             return None
         # Whoever held it before may have been killed after a write and before its record.
-        targets = [target.but(maybe=True) for target in entry.targets if target.status == "intended"]
-        leased = entry.with_targets(targets).but(lease=Lease(owner=owner, until=now + LEASE))
+        leased = doubted(entry).but(lease=Lease(owner=owner, until=now + LEASE))
         return cls(journal, clock, owner, journal.save(kept, leased, now))
 
     @property

@@ -27,6 +27,7 @@ _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _ANGLES = str.maketrans({"<": "\u2039", ">": "\u203a"})
 _JOINERS = "\u200c\u200d"  # Persian and emoji are written with them, and they hide nothing
 _SIGNS = {"EUR": "€", "GBP": "£", "JPY": "¥", "USD": "$"}
+_UNITS = {"PiB": 2**50, "TiB": 2**40, "GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
 # ISO 4217: currencies without a minor unit.
 _WHOLE = frozenset({"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"})
 
@@ -130,6 +131,24 @@ def plural(count: int, noun: str) -> str:
 def stamp(time: datetime) -> str:
     """A time to the minute, in UTC and saying so."""
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def day(time: datetime) -> str:
+    """A date as people say it, in UTC."""
+    return f"{time.astimezone(UTC).day} {time.astimezone(UTC):%b %Y}"
+
+
+def moment(time: datetime) -> str:
+    """The same with the time of the day."""
+    return f"{day(time)} {time.astimezone(UTC):%H:%M} UTC"
+
+
+def volume(count: int) -> str:
+    """So many bytes, in the unit that keeps the figure short."""
+    for unit, unit_size in _UNITS.items():
+        if round(count / unit_size, 1) >= 1:
+            return f"{count / unit_size:,.1f} {unit}"
+    return f"{count} B"
 
 
 def ahead(time: datetime, now: datetime) -> str:

@@ -13,14 +13,20 @@ from typing import Literal
 
 from shared import report
 from shared.apply import Applier
+from shared.clean import Cleaner
 from shared.entry import NEXT_PERIOD, Entry, Lease, MessageRecord, StepRecord, UseRecord, ask_undo
-from shared.errors import CloudError, Conflict, EventRejected, JournalError, Unavailable
+from shared.errors import CloudError, Conflict, Denied, EventRejected, Gone, JournalError, Refused, Unavailable
+from shared.job import Job, Sign, parts_of, run_key
 from shared.journal import BUDGET_ENTRIES, BudgetState, Journal, Kept, SeriesPoint
-from shared.model import BudgetNotification
+from shared.letter import Letter
+from shared.model import BudgetNotification, ObjectWritten
 from shared.pace import Pacer
 from shared.policy import BudgetRule, Policy, Step, reached
 from shared.ports import World
+from shared.runs import LIMIT as STATUS_LIMIT
+from shared.runs import Suspect, says
 from shared.session import LEASE, Session
+from shared.sweep import Sweeper
 from shared.work import Worker
 
 log = logging.getLogger(__name__)
@@ -30,7 +36,7 @@ TRIES = 20
 CLOCKS_DIFFER = timedelta(days=1)
 PERIOD_SILENT = timedelta(days=1)
 
-What = Literal["status", "stale", "older period", "busy", "closed", "carried on", "unfinished"]
+What = Literal["status", "stale", "older period", "busy", "closed", "carried on", "unfinished", "noticed", "known", "no sign"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +78,14 @@ class Watchdog:
         return Journal(self.world.state)
 
     @cached_property
+    def deadline(self) -> float:
+        """When nothing new is begun any more, on the clock's monotonic scale; the time begins to run when it is first needed."""
+        return self.world.clock.monotonic() + self.time_budget.total_seconds()
+
+    @cached_property
     def worker(self) -> Worker:
-        """The hands; their time begins to run when they are first needed."""
-        deadline = self.world.clock.monotonic() + self.time_budget.total_seconds()
-        return Worker(Applier(self.world, self.policy, (self.project, self.service), deadline, self.pacer))
+        """The hands for what runs."""
+        return Worker(Applier(self.world, self.policy, (self.project, self.service), self.deadline, self.pacer))
 
     @cached_property
     def owner(self) -> str:
@@ -148,10 +158,56 @@ class Watchdog:
         """Carry on whatever is due, and say what could not be carried on; nothing that fails stops the rest."""
         outcomes = []
         for key in self.journal.agenda(self.world.clock.now()):
-            if self.world.clock.monotonic() >= self.worker.apply.deadline:
+            if self.world.clock.monotonic() >= self.deadline:
                 break
             outcomes.extend(self._carry_on(key))
+        Sweeper(self.world, self.policy, self.deadline, self._found).sweep()
         return outcomes
+
+    def notice(self, written: ObjectWritten, suspect: Suspect) -> Outcome:
+        """Record that a run has failed, if the object says so; what comes of it is left to the next tick, which looks at the run.
+
+        Args:
+            written: The object.
+            suspect: The run that it lies in, and the sign that it may be.
+
+        Raises:
+            Unavailable: Something did not answer; the same notice can be handled again.
+            EventRejected: The object cannot be read.
+        """
+        condition = suspect.condition
+        words: str | None = f"{condition.object} is there"
+        if condition.has:
+            try:
+                content = self.world.objects.read(written.bucket, written.name, generation=written.generation, limit=STATUS_LIMIT)
+            except Gone:
+                return Outcome("no sign")  # it was written anew, and that has a notice of its own
+            except (Denied, Refused) as error:
+                raise EventRejected("status-unreadable", f"whether a run has failed is not known, since its status file cannot be read: {error}") from error
+            words = says(condition, content)
+        if words is None:
+            return Outcome("no sign")
+        sign = Sign(object=written.name, generation=written.generation, at=written.created, words=words)
+        return self._found(
+            Job(action="delete_run", bucket=written.bucket, prefix=suspect.prefix, rule=suspect.rule.runs, occasion="failed", sign=sign)
+        )
+
+    # objects
+
+    def _found(self, job: Job) -> Outcome:
+        """Record a run that is to go, once for its sign."""
+        now = self.world.clock.now()
+        key = run_key(job, observe=self.policy.mode == "observe")
+        if self.journal.was_closed(key):
+            return Outcome("known", key)
+        created = self.journal.create(Entry(key=key, created=now, mode=self.policy.mode, job=job), now)
+        log.info("%s: gs://%s/%s %s", key, job.bucket, job.prefix, job.occasion, extra={"labels": {"entry": key, "bucket": job.bucket}})
+        return Outcome("noticed" if created else "known", key)
+
+    @cached_property
+    def cleaner(self) -> Cleaner:
+        """The hands for objects."""
+        return Cleaner(self.world, self.policy, self.project, self.deadline)
 
     # the ladder
 
@@ -338,11 +394,18 @@ class Watchdog:
 
     def _forward(self, session: Session) -> Outcome:
         key = session.entry.key
-        finished = self.worker.forward(session)
+        job = session.entry.job
+        finished = (self.cleaner if job else self.worker).forward(session)
         if session.release():
+            if job and job.parent and not self.journal.keys(parts_of(job.parent)):
+                self._ask_to_go_on(job.parent)
             return Outcome("closed", key)
         if finished:
             return Outcome("carried on", key)
+        self._ask_to_go_on(key)
+        return Outcome("unfinished", key)
+
+    def _ask_to_go_on(self, key: str) -> None:
         if self.world.tasks:
             try:
                 self.world.tasks.resume(key)
@@ -350,9 +413,8 @@ class Watchdog:
                 log.warning(
                     "%s: the tasks topic did not take the rest, so the next tick goes on: %s", key, error, extra={"labels": {"entry": key}}
                 )
-        return Outcome("unfinished", key)
 
-    def _notice(self, key: str, letter: report.Letter) -> None:
+    def _notice(self, key: str, letter: Letter) -> None:
         """A message that belongs to no plan, sent once for its key."""
         now = self.world.clock.now()
         message = MessageRecord(id=f"{key}/1", channel=self.policy.slack.channel, text=letter.text, blocks=letter.blocks, created=now)

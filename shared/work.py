@@ -9,12 +9,15 @@ from datetime import timedelta
 
 from shared import plan as planning
 from shared import report
+from shared.actions import registry
 from shared.apply import Applier, step_of, taken_over
-from shared.entry import Drift, Entry, MessageRecord, StepRecord, TargetRecord, UnseenRecord, backoff, open_due_steps, pause
+from shared.entry import Drift, Entry, StepRecord, TargetRecord, UnseenRecord, backoff, open_due_steps, pause
 from shared.errors import UnsafePlan
-from shared.model import Place, Resource
+from shared.job import Job, step_key
+from shared.letter import Letter
+from shared.model import BY_PROJECT, EVERYWHERE, Place, Resource
 from shared.observe import View, observe
-from shared.outbox import deliver
+from shared.outbox import deliver, write
 from shared.session import Session
 
 log = logging.getLogger(__name__)
@@ -69,9 +72,9 @@ class Worker:
     # observe, plan, record
 
     def places(self) -> list[Place]:
-        """The projects and regions of the policy."""
+        """The projects and regions of the policy, and each project as a whole for what is listed so."""
         projects = self.apply.policy.scope.projects or (self.apply.itself[0],)
-        return [Place(project, region) for project in projects for region in self.apply.policy.scope.regions]
+        return [Place(project, region) for project in projects for region in (*self.apply.policy.scope.regions, EVERYWHERE)]
 
     def look(self, steps: Iterable[StepRecord], places: Iterable[Place], session: Session | None = None) -> View:
         """All resources that the steps may mean, with the details of those that they select."""
@@ -102,6 +105,7 @@ class Worker:
             session.save()
             return preview
         targets = plan.targets if entry.mode == "enforce" else tuple(target.but(status="rehearsed") for target in plan.targets)
+        entry = entry.but(begun=(*entry.begun, *self._begin(entry, opened)))
         if opened:
             entry = _with_steps(entry, opened, state="planned", told=False).with_targets(targets).but(untouched=plan.untouched)
         session.put(entry.but(unseen=view.unseen if opened else entry.unseen))
@@ -111,11 +115,24 @@ class Worker:
         self.apply.park(session, seen)
         return preview
 
+    def _begin(self, entry: Entry, steps: Iterable[StepRecord]) -> tuple[str, ...]:
+        """Record what the steps do to objects as entries of their own, before the steps count as carried out; the tick takes them up."""
+        now, keys = self.apply.world.clock.now(), []
+        for use in (use for step in steps for use in step.uses):
+            works = registry()[use.action].works
+            for bucket, prefix in works.extent(planning.params_of(use)) if works else ():
+                job = Job(action=use.action, bucket=bucket, prefix=prefix, params=use.params)
+                key = step_key(job, entry.key)
+                if not self.apply.journal.was_closed(key):
+                    self.apply.journal.create(Entry(key=key, created=now, mode=entry.mode, job=job), now)
+                keys.append(key)
+        return tuple(key for key in keys if key not in entry.begun)
+
     def _look_at_unseen(self, session: Session) -> None:
         """Look again at the places that did not answer, and plan what is there."""
         entry, now = session.entry, self.apply.world.clock.now()
         due = [place for place in entry.unseen if place.retry_at <= now]
-        if not due or entry.undo:
+        if not due:
             return
         steps = [step for step in entry.steps if step.state == "planned"]
         unseen = [place for place in entry.unseen if place not in due]
@@ -155,7 +172,7 @@ class Worker:
         others, _ = self.apply.survey(session)
         over = taken_over(entry, others)
         parked = {name: target for name, target in parked.items() if name not in over}
-        places = sorted({target.place for target in parked.values()}, key=str)
+        places = sorted({_looked_for(target) for target in parked.values()}, key=str)
         view = observe(self.apply.world, {target.kind for target in parked.values()}, places, wanted=lambda _: False, glance=session.glance)
         live = {resource.name: resource for resource in view.resources}
         blind = {(unseen.kind, unseen.project, unseen.region) for unseen in view.unseen}
@@ -163,7 +180,7 @@ class Worker:
         for target in parked.values():
             resource = live.get(target.resource)
             if resource is None:
-                if (target.kind, target.place.project, target.place.region) not in blind:
+                if (target.kind, target.place.project, _looked_for(target).region) not in blind:
                     session.result(target.but(status="left", reason="was deleted meanwhile"))
             elif planning.reached(target, resource):
                 session.result(target.but(drift=None))
@@ -174,24 +191,30 @@ class Worker:
             self._answer_drift(session, came_back, live)
 
     def _answer_drift(self, session: Session, came_back: list[TargetRecord], live: dict[str, Resource]) -> None:
-        """Park again where the policy says so and it was not often in vain; tell of each resource once a day."""
+        """Park again where the policy says so and nothing speaks against it; tell of each resource once a day, and of what really happens."""
         now, guard = self.apply.world.clock.now(), self.apply.guard()
         told: dict[bool, list[TargetRecord]] = {True: [], False: []}
         for target in came_back:
             extra = {"labels": {"entry": session.entry.key, "service": target.short_name}}
             log.warning("%s came back: changed by %s", target.resource, target.drift and target.drift.by, extra=extra)
-            repark, recorded = self.apply.policy.on_drift == "repark" and target.reparks < REPARKS, target
+            recorded = self._parked_again(session, target, live[target.resource], guard)
             if target.drift_told_at is None or now - target.drift_told_at >= TELL_DRIFT_EVERY:
-                told[repark].append(target)
-                recorded = target.but(drift_told_at=now)
-            if repark:
-                planned = planning.again(recorded, step_of(session.entry, target), live[target.resource], guard, None)
-                recorded = planned.but(reparks=target.reparks + 1)
+                told[recorded.status == "intended"].append(target.but(reason=recorded.reason))
+                recorded = recorded.but(drift_told_at=now, told="skipped" if recorded.status == "skipped" else recorded.told)
             session.result(recorded)
         for reparked, targets in told.items():
             if targets:
                 self._write(session, report.drifted(session.entry, targets=targets, reparked=reparked, now=now))
         session.save(confirm=True)
+
+    def _parked_again(self, session: Session, target: TargetRecord, live: Resource, guard: planning.Guard) -> TargetRecord:
+        """The plan to park it again, or its record with the reason why it is left; none is needed where the policy only has it told."""
+        if self.apply.policy.on_drift == "report":
+            return target.but(reason="")
+        if target.reparks >= REPARKS:
+            return target.but(reason=f"not parked again, since that was in vain {REPARKS} times")
+        planned = planning.again(target, step_of(session.entry, target), live, guard, None)
+        return planned.but(reparks=target.reparks + 1) if planned.status == "intended" else planned
 
     # report
 
@@ -206,7 +229,8 @@ class Worker:
         if not (news or called_off or reached):
             return
         if put_back or called_off:
-            by = entry.undo.by if entry.undo else next((step.decided_by for step in called_off), "a person")
+            asked = {*(target.undo_by for target in put_back), *(step.decided_by for step in called_off)} - {""}
+            by = entry.undo.by if entry.undo else ", ".join(sorted(asked))
             self._write(session, report.restored(entry, targets=put_back, by=by, now=now))
         if reached:
             self._write(session, report.reached(entry, carried_out=done, preview=preview, now=now))
@@ -216,23 +240,17 @@ class Worker:
         session.put(_with_steps(told, (step for step in told.steps if step.state != "open"), told=True))
         session.save()
 
-    def _write(self, session: Session, letter: report.Letter) -> None:
-        """Put a letter into the outbox; it is sent once the entry is saved."""
-        entry = session.entry
-        message = MessageRecord(
-            id=f"{entry.key}/{len(entry.messages) + 1}",
-            channel=self.apply.policy.slack.channel,
-            text=letter.text,
-            blocks=letter.blocks,
-            created=self.apply.world.clock.now(),
-        )
-        session.fresh_messages.add(message.id)
-        session.put(entry.but(messages=(*entry.messages, message)))
+    def _write(self, session: Session, letter: Letter) -> None:
+        write(session, letter, self.apply.policy.slack.channel, self.apply.world.clock.now())
 
 
 def _with_steps(entry: Entry, steps: Iterable[StepRecord], **changes: object) -> Entry:
     keys = {step.key for step in steps}
     return entry.but(steps=tuple(step.but(**changes) if step.key in keys else step for step in entry.steps))
+
+
+def _looked_for(target: TargetRecord) -> Place:
+    return Place(target.place.project, EVERYWHERE) if target.kind in BY_PROJECT else target.place
 
 
 def _only(steps: Iterable[StepRecord], kind: str) -> list[StepRecord]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from cloudevents.http import CloudEvent
 
-from tests.envelopes import attributes, body, encode, headers, payload
+from tests.envelopes import attributes, body, encode, headers, payload, resource, storage_attributes, storage_headers
 from tests.stage import IDLE_80, NOTIFY_50, Stage, a_policy, full_name
 
 EMBEDDER, RERANKER, PAYMENTS = (full_name(name) for name in ("embedder-staging", "reranker-staging", "payments"))
@@ -37,6 +37,23 @@ def task_event(**task: str) -> CloudEvent:
     return _event(encode(task), None)
 
 
+Form = Literal["direct", "pubsub", "pubsub without a payload"]
+FORMS: tuple[Form, ...] = ("direct", "pubsub", "pubsub without a payload")
+"""The ways in which the notice that an object was written may come."""
+
+
+def object_event(name: str, bucket: str = "acme-ml-artifacts", form: Form = "direct") -> CloudEvent:
+    """An object of this name was written."""
+    if form == "direct":
+        return CloudEvent(_context(storage_headers(bucket, "subject-that-nobody-reads")), resource(name, bucket))
+    if form == "pubsub":
+        return _event(encode(resource(name, bucket)), storage_attributes(name, bucket))
+    return _event(None, storage_attributes(name, bucket, payloadFormat="NONE"))
+
+
 def _event(data: bytes | None, labels: dict[str, str] | None) -> CloudEvent:
-    context = {name.removeprefix("ce-"): value for name, value in headers().items() if name.startswith("ce-")}
-    return CloudEvent(context, body(data, labels))
+    return CloudEvent(_context(headers()), body(data, labels))
+
+
+def _context(sent: dict[str, str]) -> dict[str, str]:
+    return {name.removeprefix("ce-"): value for name, value in sent.items() if name.startswith("ce-")}

@@ -12,11 +12,11 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from shared.errors import Conflict, Denied, Gone, Refused, Unavailable
 from shared.model import NO_LABELS, Place, Resource
-from shared.ports import Listed, Posted, Seen, Stored
+from shared.ports import Listed, ObjectStore, Posted, Seen, Stored
 
 
 def _nothing(_: str) -> None:
@@ -100,6 +100,17 @@ class MemoryBucket:
         current = self.objects[name][1] if name in self.objects else 0
         if current != generation:
             raise Conflict(f"generation {current} is not {generation}", resource=name)
+
+
+class NoObjects:
+    """Buckets that no test looks into."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Every call is a fault in the test."""
+        raise AssertionError(f"{name}: this stage has no buckets")
+
+
+NO_OBJECTS = cast("ObjectStore", NoObjects())
 
 
 @dataclass

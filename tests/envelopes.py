@@ -1,4 +1,4 @@
-"""Events as Eventarc posts them: CloudEvents in binary mode around a Pub/Sub message."""
+"""Events as Eventarc posts them, CloudEvents in binary mode: Pub/Sub messages, and what happened to an object."""
 
 from __future__ import annotations
 
@@ -52,6 +52,54 @@ def headers(message_id: str = "1", published: datetime = NOW, topic: str = "budg
         "ce-specversion": "1.0",
         "ce-type": "google.cloud.pubsub.topic.v1.messagePublished",
         "ce-time": published.isoformat().replace("+00:00", "Z"),
+        "content-type": "application/json",
+    }
+
+
+def resource(name: str = "runs/run-1/_FAILED", bucket: str = "acme-ml-artifacts", **more: Any) -> dict[str, Any]:
+    """An object of Cloud Storage as the notification has it; 64-bit numbers are text, as the JSON API writes them."""
+    stamp = "2026-11-20T11:59:58.123Z"
+    return {
+        "kind": "storage#object",
+        "id": f"{bucket}/{name}/1763639998123456",
+        "bucket": bucket,
+        "name": name,
+        "generation": "1763639998123456",
+        "metageneration": "1",
+        "contentType": "application/octet-stream",
+        "storageClass": "STANDARD",
+        "size": "7",
+        "timeCreated": stamp,
+        "updated": stamp,
+        "timeStorageClassUpdated": stamp,
+        "crc32c": "AAAAAA==",
+        "etag": "CMDi",
+    } | more
+
+
+def storage_attributes(name: str = "runs/run-1/_FAILED", bucket: str = "acme-ml-artifacts", **more: str) -> dict[str, str]:
+    """The attributes of a storage notification through Pub/Sub: https://docs.cloud.google.com/storage/docs/pubsub-notifications#attributes."""
+    return {
+        "notificationConfig": f"projects/_/buckets/{bucket}/notificationConfigs/3",
+        "eventType": "OBJECT_FINALIZE",
+        "payloadFormat": "JSON_API_V1",
+        "bucketId": bucket,
+        "objectId": name,
+        "objectGeneration": "1763639998123456",
+        "eventTime": "2026-11-20T11:59:58.456789Z",
+    } | more
+
+
+def storage_headers(bucket: str = "acme-ml-artifacts", name: str = "runs/run-1/_FAILED", kind: str = "finalized") -> dict[str, str]:
+    """The context attributes of a direct storage event, as headers."""
+    return {
+        "ce-id": "11",
+        "ce-source": f"//storage.googleapis.com/projects/_/buckets/{bucket}",
+        "ce-specversion": "1.0",
+        "ce-type": f"google.cloud.storage.object.v1.{kind}",
+        "ce-subject": f"objects/{name}",
+        "ce-bucket": bucket,
+        "ce-time": "2026-11-20T11:59:58.456789Z",
         "content-type": "application/json",
     }
 

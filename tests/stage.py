@@ -17,7 +17,7 @@ from shared.model import NO_LABELS, BudgetNotification
 from shared.policy import Policy, parse
 from shared.ports import World
 from shared.watchdog import Watchdog
-from tests.doubles import Hooks, ManualClock, MemoryBucket, MemoryFleet, MemoryMessenger, MemoryTasks, scaling
+from tests.doubles import NO_OBJECTS, Hooks, ManualClock, MemoryBucket, MemoryFleet, MemoryMessenger, MemoryTasks, scaling
 from tests.envelopes import ACCOUNT, BUDGET, PERIOD
 
 PROJECT = "acme-ml-staging"
@@ -135,9 +135,8 @@ class Stage:
 
     def watchdog(self, **more: Any) -> Watchdog:
         """A fresh invocation."""
-        world = World(
-            self.bucket, {"service": self.services, "worker_pool": self.pools}, self.messenger, self.tasks, self.clock, workers=self.workers
-        )
+        fleets = {"service": self.services, "worker_pool": self.pools}
+        world = World(self.bucket, fleets, NO_OBJECTS, self.messenger, self.tasks, self.clock, workers=self.workers)
         return Watchdog(world, self.policy, project=PROJECT, **more)
 
     def send(self, cost: object, **more: Any) -> list[str]:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.model import Resource
+from shared.model import Resource, StorageObject
 from shared.select import Selector
 
 State = Mapping[str, Any]
@@ -65,12 +66,36 @@ class Changes(Protocol):
         """Whether the live state does what was wanted, whatever else the platform made of it."""
         ...
 
+    def made(self, live: State, wanted: State) -> State:
+        """The state that may be claimed as the watchdog's own where a write's outcome is not known: what was wanted, and what the platform makes of it.
+
+        Whatever else stands in the live state is somebody's doing, even where the wanted state counts as reached.
+        """
+        ...
+
     def groups(self, live: State, ours: tuple[State, ...], original: State) -> tuple[tuple[str, ...], ...]:
         """The fields of the state that stand or fall together when these states are blended; the arguments are those of `blend`."""
         ...
 
     def line(self, before: State, after: State) -> str:
         """The change in a few words for people: ``2 warm instances → 0``."""
+        ...
+
+
+class Works(Protocol):
+    """How an action works through the objects of buckets, as entries of their own in the journal. All of it is pure."""
+
+    versions: bool
+    """Whether it looks at noncurrent generations too."""
+    operation: Literal["delete", "compress"]
+    """What is done to what it wants."""
+
+    def extent(self, params: Any) -> Sequence[tuple[str, str]]:
+        """The buckets, each with the folder that it keeps to; an empty folder is the whole bucket."""
+        ...
+
+    def wants(self, each: StorageObject, params: Any, now: datetime) -> bool:
+        """Whether this object is to be changed."""
         ...
 
 
@@ -82,13 +107,18 @@ class Action:
         name: As the policy calls it; the file's name.
         params: What stands behind its name in the policy.
         permissions: The IAM permissions that it needs on the watched project.
-        changes: How it changes resources; None where it only speaks.
+        changes: How it changes resources; None where it changes none.
+        works: How it works through objects; None where it does not.
+        join: Makes one of the parameters of several uses that mean one resource, for an action that only adds to what is there: then the changes of
+            several plans stand beside each other. None where the strongest counts alone, and one plan takes a resource over from another.
     """
 
     name: str
     params: type[BaseModel]
     permissions: frozenset[str] = frozenset()
     changes: Changes | None = None
+    works: Works | None = None
+    join: Callable[[Sequence[Any]], Any] | None = None
 
 
 @cache
@@ -119,6 +149,8 @@ def params_by_name() -> dict[str, type[BaseModel]]:
 def blend(groups: tuple[tuple[str, ...], ...], *, live: State, ours: tuple[State, ...], original: State) -> dict[str, Any]:
     """The state to put back: the original where the live value still is one of ours, the live value where somebody else changed it.
 
+    States need not have the same fields. A field that is absent is like a value of its own: what was absent in the original is taken away.
+
     Args:
         groups: The fields that stand or fall together.
         live: What is there now.
@@ -127,6 +159,24 @@ def blend(groups: tuple[tuple[str, ...], ...], *, live: State, ours: tuple[State
     """
     blended = dict(live)
     for group in groups:
-        if any(all(live[name] == state[name] for name in group) for state in ours):
-            blended.update({name: original[name] for name in group})
+        if _stands(group, live, ours):
+            for name in group:
+                if name in original:
+                    blended[name] = original[name]
+                else:
+                    blended.pop(name, None)
     return blended
+
+
+def nobody_elses(groups: tuple[tuple[str, ...], ...], *, live: State, ours: tuple[State, ...]) -> bool:
+    """Whether every part of the live state is one of ours; the arguments are those of `blend`."""
+    return all(_stands(group, live, ours) for group in groups)
+
+
+def _stands(group: tuple[str, ...], live: State, ours: tuple[State, ...]) -> bool:
+    return any(all(_field(live, name) == _field(state, name) for name in group) for state in ours)
+
+
+def _field(state: State, name: str) -> tuple[Any, ...]:
+    """The value, apart from its absence: None is a value."""
+    return (state[name],) if name in state else ()

@@ -53,6 +53,12 @@ class Services:
             return _mode(state) == _mode(wanted)
         return all(state[name] == wanted[name] for name in ("mode", "minimum", "revision_minimum"))
 
+    def made(self, live: State, wanted: State) -> State:
+        """In manual mode the platform may unset the service's minimum and maximum, and an unset one reads 0."""
+        if wanted["mode"] != "manual" or not self.reached(live, wanted):
+            return wanted
+        return {**wanted, **{name: 0 for name in ("minimum", "maximum") if live[name] == 0}}
+
     def groups(self, live: State, ours: tuple[State, ...], original: State) -> tuple[tuple[str, ...], ...]:
         """Minimum and maximum are apart while the service still is as the watchdog made it; where somebody changed the mode, all scaling is theirs.
 

@@ -34,6 +34,10 @@ class WorkerPools:
         """The count is all there is."""
         return bool(state["count"] == wanted["count"])
 
+    def made(self, live: State, wanted: State) -> State:  # noqa: ARG002  # the platform makes nothing else of it
+        """The count is all there is."""
+        return wanted
+
     def groups(self, live: State, ours: tuple[State, ...], original: State) -> tuple[tuple[str, ...], ...]:  # noqa: ARG002  # always the same
         """The count is all there is."""
         return (("count",),)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shared.cloud.errors import translated
-from shared.cloud.state_bucket import call_options, connect
+from shared.cloud.gcs import call_options, connect
 from shared.errors import SettingsError
 from shared.settings import Settings
 

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from shared.cloud.errors import may_pass, translated
+from shared.cloud.errors import translated
+from shared.cloud.gcs import OnError, call_options, connect
 from shared.cloud.lazy import Lazy
 from shared.errors import Conflict, Gone, Refused
 from shared.model import NO_LABELS
 from shared.ports import Listed, Stored
 
-OnError = Callable[[Exception], None]
 _WRITE_ID = "write"
-_CALL_TIME = 10.0
-
-
-def connect(bucket: str) -> Any:
-    """A bucket's handle of Google's own client; which server it asks, and as whom, the client reads from its environment."""
-    from google.cloud import storage
-
-    # Otherwise the first call has a thread fetch the bucket's own metadata for traces that nobody collects, with a permission that is not needed.
-    os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
-    return storage.Client(project=None).bucket(bucket)  # no call made with it needs a project
-
-
-def call_options(patience: float = 20.0, on_error: OnError | None = None) -> dict[str, Any]:
-    """How calls of that client are tried again, for some seconds in all."""
-    from google.api_core.retry import Retry
-
-    again = Retry(may_pass, initial=patience / 100, multiplier=2.0, maximum=patience / 4, timeout=patience, on_error=on_error)
-    return {"retry": again, "timeout": _CALL_TIME}
 
 
 class GcsStateBucket:

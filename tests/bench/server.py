@@ -14,6 +14,8 @@ from sandbox.cloud import PROJECT, Sandbox
 
 REGIONS = tuple(f"us-east{number}" for number in range(1, 11))
 LABELS = {"env": "staging"}
+BUCKET = "acme-ml-runs"
+PREFIX = "mlruns/7/0f3c9a5e2b7d4c1a8e6f0123456789ab/"
 
 POLICY = f"""
 version: 1
@@ -88,9 +90,25 @@ def _done(sandbox: Sandbox, question: dict[str, Any], seeded: list[str]) -> Any:
         sandbox.faults.latency = question["latency"]
         sandbox.faults.calls.clear()
         return None
+    if question["do"] == "fill":
+        return _fill(sandbox, question["objects"], question["latency"])
+    if question["do"] == "objects":
+        return sum(bucket["objects"] for bucket in sandbox.storage.snapshot() if bucket["name"] == BUCKET)
     if question["do"] == "calls":
         return dict(sandbox.faults.calls)
     return sum(1 for name in seeded if sandbox.run.total(name))
+
+
+def _fill(sandbox: Sandbox, objects: int, latency: float) -> None:
+    """Make the bucket hold as many objects of one run."""
+    if BUCKET not in [bucket["name"] for bucket in sandbox.storage.snapshot()]:
+        sandbox.storage.create_bucket(BUCKET, softDeletePolicy={"retentionDurationSeconds": 0})
+    for number in range(objects):
+        name = f"{PREFIX}artifacts/checkpoints/step-{number // 100:06}/model-{number % 100:05}-of-00100.safetensors"
+        sandbox.storage.put(BUCKET, name, size=1 << 20)
+    sandbox.storage.writes.clear()
+    sandbox.faults.latency = latency
+    sandbox.faults.calls.clear()
 
 
 if __name__ == "__main__":

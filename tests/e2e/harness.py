@@ -74,7 +74,7 @@ class InProcess:
 def forget() -> None:
     """Let the next function in this process read its settings and its policy anew, and make new clients."""
     wiring.settings.cache_clear()
-    wiring.world.cache_clear()
+    wiring._world.cache_clear()
     wiring._read.clear()
     sys.modules.pop("main", None)
     for name in LEFT_BEHIND:

@@ -74,7 +74,7 @@ def test_what_a_killed_function_began_is_completed_once(
     functions.tick()
     assert (len(sandbox.run.writes), sandbox.slack.messages("ml-cost")) == (DONE, [])  # the dead one's lease still holds
     monkeypatch.setattr(wiring, "SystemClock", Later)
-    wiring.world.cache_clear()
+    wiring._world.cache_clear()
     functions.tick()
     assert sorted(sandbox.run.write_counts.items()) == [(service, 1) for service in services]
     assert sum(sandbox.run.total(service) for service in services) == 0

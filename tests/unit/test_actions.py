@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shared import actions
-from shared.actions import Move, blend, registry, scale_to_zero, stop_worker_pools
+from shared.actions import Move, blend, registry, scale_to_zero, set_lifecycle, stop_worker_pools
 from shared.model import Resource
 from tests.doubles import POOL_FACTS, SERVICE_FACTS, scaling
 from tests.stage import full_name
@@ -184,6 +184,25 @@ def test_an_idle_service_is_reached_while_nothing_keeps_instances_warm() -> None
     assert not SERVICES.reached(scaling(mode="manual", count=1), wanted)
 
 
+HALTED = scaling(mode="manual", count=0, minimum=2, maximum=9)
+
+
+@pytest.mark.parametrize(
+    ("live", "wanted", "made"),
+    [
+        (scaling(maximum=4), scaling(maximum=9), scaling(maximum=9)),
+        (scaling(mode="manual", count=0), HALTED, scaling(mode="manual", count=0)),
+        (scaling(mode="manual", count=0, maximum=4), HALTED, scaling(mode="manual", count=0, maximum=9)),
+        (scaling(mode="manual", count=3), HALTED, HALTED),
+        (scaling(), HALTED, HALTED),
+    ],
+    ids=["idle", "unset by the platform", "a maximum of somebody's", "started by somebody", "made automatic by somebody"],
+)
+def test_only_what_was_wanted_and_what_the_platform_unsets_can_be_the_watchdogs_own(live: Any, wanted: Any, made: Any) -> None:
+    """A state that does what was wanted may hold more that is somebody else's."""
+    assert SERVICES.made(live, wanted) == made
+
+
 APART = (("mode", "count"), ("minimum",), ("maximum",), ("revision_minimum",))
 PAIRED = (("mode", "count"), ("minimum", "maximum"), ("revision_minimum",))
 WHOLE = (("mode", "minimum", "maximum", "count"), ("revision_minimum",))
@@ -251,6 +270,7 @@ def test_a_worker_pool_stops_and_saves_all_its_instances() -> None:
     assert POOLS.reached({"count": 0}, {"count": 0})
     assert not POOLS.reached({"count": 1}, {"count": 0})
     assert POOLS.groups({}, (), {}) == (("count",),)
+    assert POOLS.made({"count": 1}, {"count": 0}) == {"count": 0}
 
 
 def test_a_worker_pool_without_instances_is_left_with_a_reason() -> None:
@@ -260,10 +280,18 @@ def test_a_worker_pool_without_instances_is_left_with_a_reason() -> None:
     assert POOLS.plan(pool, params) == "already stopped: 0 instances"
 
 
+def test_only_the_rules_that_were_wanted_can_be_the_watchdogs_own() -> None:
+    """A lifecycle rule that somebody else adds to a bucket is theirs."""
+    assert set_lifecycle.Buckets().made({"old": True, "new": True, "theirs": True}, {"old": None, "new": True}) == {
+        "old": True,
+        "new": True,
+    }
+
+
 def test_the_folder_is_the_registry() -> None:
     """Each file's action stands under the file's name, with the permissions that it needs."""
     found = registry()
-    assert sorted(found) == ["notify", "scale_to_zero", "stop_worker_pools"]
+    assert sorted(found) == ["delete_noncurrent", "notify", "scale_to_zero", "set_lifecycle", "stop_worker_pools"]
     assert not found["notify"].permissions
     assert "run.services.update" in found["scale_to_zero"].permissions
 

@@ -89,6 +89,7 @@ def test_one_resource_is_put_back_by_its_short_or_its_full_name(stage: Stage) ->
     (outcome,) = stage.ann().restore_resource(RANKER)
     assert outcome.what == "carried on"
     assert (stage.state(RANKER)["minimum"], stage.state(gateway)["minimum"]) == (2, 0)
+    assert "Asked for by ann." in stage.posts[-1]
     stage.send(90)
     stage.tick(20)
     assert (stage.state(RANKER)["minimum"], stage.state(gateway)["minimum"]) == (2, 0)

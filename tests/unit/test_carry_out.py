@@ -106,6 +106,20 @@ def test_a_change_that_was_made_before_the_worker_died_is_not_made_twice(fleet: 
     assert not fleet.writes
 
 
+@pytest.mark.parametrize(
+    ("wanted", "wrote"), [(IDLE, IDLE), (STOPPED, scaling(minimum=0, maximum=9, mode="manual", count=0))], ids=["idle", "stopped"]
+)
+def test_somebodys_change_beside_it_is_not_recorded_as_the_watchdogs(
+    fleet: MemoryFleet, wanted: dict[str, Any], wrote: dict[str, Any]
+) -> None:
+    """A worker died after its write, and then somebody set a maximum: it was parked, and the maximum is theirs."""
+    fleet.deploy(NAME, fleet.me, **wanted)
+    fleet.unset_on_manual = False
+    fleet.deploy(NAME, "bob", maximum=4)
+    done = park(Job(target(wanted=wanted, maybe=True)), fleet).target
+    assert (done.status, done.wrote) == ("verified", wrote)
+
+
 def test_the_same_state_made_by_somebody_else_is_not_taken_for_the_watchdogs(fleet: MemoryFleet) -> None:
     """Where nothing was ever sent, it has to be planned anew, and then there is nothing to do."""
     fleet.deploy(NAME, "bob", minimum=0)
@@ -222,10 +236,29 @@ def test_what_was_there_before_is_put_back_exactly(fleet: MemoryFleet) -> None:
     assert fleet.get(NAME).state == WARM
 
 
-def test_what_is_as_it_was_before_needs_no_write(fleet: MemoryFleet) -> None:
-    """Intended and never done, or put back by a worker that died before it could say so."""
-    done = restore(Job(parked(wrote=None)), fleet).target
-    assert (done.status, done.reason) == ("restored", "")
+@pytest.mark.parametrize(
+    ("record", "status", "reason"),
+    [
+        (parked(), "restored", ""),
+        (parked(wrote=None, maybe=True), "restored", "it is as it was before, and perhaps was never parked"),
+        (parked(wrote=None), "left", "was never parked by this plan"),
+    ],
+    ids=["parked", "perhaps parked", "never parked"],
+)
+def test_what_is_as_it_was_before_needs_no_write(fleet: MemoryFleet, record: TargetRecord, status: str, reason: str) -> None:
+    """A worker that put it back died before it could say so, or it never was parked; nobody is told that it is back who never knew it gone."""
+    done = restore(Job(record), fleet).target
+    assert (done.status, done.reason) == (status, reason)
+    assert not fleet.writes
+
+
+@pytest.mark.parametrize("back", [None, IDLE], ids=["alone", "beside another plan"])
+def test_what_was_never_parked_is_left_as_it_is_found(fleet: MemoryFleet, back: dict[str, Any] | None) -> None:
+    """Somebody made it idle before the plan came to it, or another plan did: it is not this plan's to put back."""
+    fleet.deploy(NAME, "bob", minimum=0)
+    done = restore(Job(parked(wrote=None), back=back), fleet).target
+    assert done.status == "left"
+    assert done.reason == ("was never parked by this plan" if back else "changed meanwhile by bob: minimum is 0 and not 2")
     assert not fleet.writes
 
 
@@ -235,8 +268,19 @@ def test_what_a_dead_worker_may_have_changed_is_put_back_too(
 ) -> None:
     """The live state tells what was done, whether or not the record does."""
     fleet.deploy(NAME, fleet.me, **wanted)
-    assert restore(Job(parked(wrote=wrote, wanted=wanted)), fleet).target.status == "restored"
+    assert restore(Job(parked(wrote=wrote, wanted=wanted, maybe=True)), fleet).target.status == "restored"
     assert fleet.get(NAME).state == WARM
+
+
+@pytest.mark.parametrize("wanted", [IDLE, STOPPED], ids=["idle", "stopped"])
+def test_somebodys_maximum_is_not_taken_for_a_dead_workers(fleet: MemoryFleet, wanted: dict[str, Any]) -> None:
+    """It does not bring the service back, so the service counts as parked; but only what the worker wrote is put back."""
+    fleet.deploy(NAME, fleet.me, **wanted)
+    fleet.unset_on_manual = False
+    fleet.deploy(NAME, "bob", maximum=4)
+    done = restore(Job(parked(wrote=None, wanted=wanted, maybe=True)), fleet).target
+    assert fleet.get(NAME).state == WARM | {"maximum": 4}
+    assert (done.status, done.reason) == ("left", "changed meanwhile by bob: maximum is 4 and not 9")
 
 
 def test_what_somebody_else_changed_is_left_and_named(fleet: MemoryFleet) -> None:
@@ -268,7 +312,7 @@ def test_what_the_platform_makes_of_a_restore_is_named(fleet: MemoryFleet) -> No
     once(fleet, "update", lambda: fleet.deploy(NAME, fleet.me, maximum=100), after=True)
     done = restore(Job(parked()), fleet).target
     assert done.status == "restored"
-    assert done.reason == "Cloud Run made something else of it: maximum is 100 and not 9; set it by hand if that matters"
+    assert done.reason == "something else came of it: maximum is 100 and not 9; set it by hand if that matters"
 
 
 def test_what_another_plan_still_wants_is_put_back_in_its_way(fleet: MemoryFleet) -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from shared import events
 from shared.errors import EventRejected
-from shared.model import BudgetNotification
-from tests.envelopes import ACCOUNT, BUDGET, EVENTS, NOW, PERIOD, attributes, body, encode, payload
+from shared.model import BudgetNotification, ObjectWritten
+from tests.envelopes import ACCOUNT, BUDGET, EVENTS, NOW, PERIOD, attributes, body, encode, payload, resource, storage_attributes
 
 CONTEXT = {"id": "1", "time": "2026-11-20T12:00:00Z"}
 
@@ -213,3 +213,159 @@ def test_tasks() -> None:
         with pytest.raises(EventRejected) as refused:
             events.task(body(other, None))
         assert refused.value.kind == "unknown-task"
+
+
+FINALIZED = "google.cloud.storage.object.v1.finalized"
+MESSAGE = "google.cloud.pubsub.topic.v1.messagePublished"
+NAMED = ("acme-ml-artifacts", "runs/run-1/_FAILED")
+GENERATION = 1763639998123456
+CREATED = datetime(2026, 11, 20, 11, 59, 58, 123000, tzinfo=UTC)
+NOTICED = datetime(2026, 11, 20, 11, 59, 58, 456789, tzinfo=UTC)
+
+
+def through_pubsub(data: bytes | None = None, **labels: Any) -> dict[str, Any]:
+    """A storage notification in its Pub/Sub message."""
+    return body(data, {name: value for name, value in (storage_attributes() | labels).items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "size", "created"),
+    [
+        (FINALIZED, resource(), 7, CREATED),
+        (FINALIZED, resource(size=7, generation=GENERATION, metageneration=1), 7, CREATED),
+        (
+            FINALIZED,
+            {key: value for key, value in resource().items() if key in ("bucket", "name", "generation", "timeCreated")},
+            0,
+            CREATED,
+        ),
+        (FINALIZED, resource(timeCreated="2026-11-20T12:59:58.123+01:00", size=str(2**63 - 1)), 2**63 - 1, CREATED),
+        (MESSAGE, through_pubsub(encode(resource())), 7, CREATED),
+        (MESSAGE, through_pubsub(encode(resource(size=7))), 7, CREATED),
+        (MESSAGE, through_pubsub(encode(resource(name="of/another", bucket="of-another", generation="1"))), 7, CREATED),
+        (MESSAGE, through_pubsub(encode({})), 0, NOTICED),
+        (MESSAGE, through_pubsub(payloadFormat="NONE"), 0, NOTICED),
+        (MESSAGE, through_pubsub(payloadFormat=None, notificationConfig=None), 0, NOTICED),
+        (MESSAGE, through_pubsub(b"", payloadFormat="NONE", overwroteGeneration="1763639990000000"), 0, NOTICED),
+    ],
+)
+def test_an_object_that_was_written(kind: str, data: Any, size: int, created: datetime) -> None:
+    """Direct or through Pub/Sub, with 64-bit numbers as text or as numbers; of Pub/Sub's attributes the object is known even without a payload."""
+    assert events.object_named(kind, data) == NAMED
+    assert events.object_written(kind, data) == ObjectWritten(*NAMED, generation=GENERATION, size=size, created=created)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        *((f"google.cloud.storage.object.v1.{kind}", resource()) for kind in ("deleted", "archived", "metadataUpdated", "somethingNew")),
+        ("google.cloud.storage.object.v1.deleted", b"not even JSON"),
+        *(
+            (MESSAGE, through_pubsub(eventType=kind))
+            for kind in ("OBJECT_DELETE", "OBJECT_ARCHIVE", "OBJECT_METADATA_UPDATE", "OBJECT_SOMETHING_NEW", "")
+        ),
+    ],
+)
+def test_what_else_happens_to_objects_means_nothing(kind: str, data: Any) -> None:
+    """A subscription may carry every event of a bucket; those about no new object are no fault."""
+    assert events.object_named(kind, data) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "told"),
+    [
+        ("google.cloud.audit.log.v1.written", {}, "not-storage"),
+        ("google.cloud.storage.bucket.v1.created", resource(), "not-storage"),
+        ("", resource(), "not-storage"),
+        (FINALIZED, b"{", "not-storage"),
+        (FINALIZED, None, "not-storage"),
+        (FINALIZED, [resource()], "not-storage"),
+        (FINALIZED, {}, "wrong-type"),
+        (FINALIZED, resource() | {"bucket": None}, "wrong-type"),
+        (FINALIZED, resource() | {"name": 7}, "wrong-type"),
+        (FINALIZED, resource(name=""), "wrong-type"),
+        (MESSAGE, b"{", "not-pubsub"),
+        (MESSAGE, {"message": []}, "not-pubsub"),
+        (MESSAGE, body(encode(payload()), attributes()), "no-event-type"),
+        (MESSAGE, body(b"{}", None), "no-event-type"),
+        (MESSAGE, {"message": {"attributes": "text"}}, "no-event-type"),
+        (MESSAGE, through_pubsub(eventType=7), "no-event-type"),
+        (MESSAGE, through_pubsub(bucketId=None), "wrong-type"),
+        (MESSAGE, through_pubsub(bucketId=""), "wrong-type"),
+        (MESSAGE, through_pubsub(objectId=None), "wrong-type"),
+        (MESSAGE, through_pubsub(objectId=["runs"]), "wrong-type"),
+    ],
+)
+def test_what_is_no_storage_event_is_refused_by_kind(kind: str, data: Any, told: str) -> None:
+    """A name is all that is asked for at first, and it has to be there."""
+    with pytest.raises(EventRejected) as refused:
+        events.object_named(kind, data)
+    assert refused.value.kind == told
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "told"),
+    [
+        (FINALIZED, resource(generation=None), "wrong-type"),
+        (FINALIZED, resource(generation="0"), "wrong-type"),
+        (FINALIZED, resource(generation=True), "wrong-type"),
+        (FINALIZED, resource(generation=1.5), "wrong-type"),
+        (FINALIZED, resource(generation="-1"), "wrong-type"),
+        (FINALIZED, resource(generation="1e3"), "wrong-type"),
+        (FINALIZED, resource(generation="\u0661"), "wrong-type"),
+        (FINALIZED, resource(generation=2**63), "wrong-type"),
+        (FINALIZED, resource(generation="9" * 5000), "wrong-type"),
+        (FINALIZED, resource(size=-1), "wrong-type"),
+        (FINALIZED, resource(size="many"), "wrong-type"),
+        (FINALIZED, resource(timeCreated=None), "wrong-type"),
+        (FINALIZED, resource(timeCreated="2026-11-20T12:00:00"), "wrong-type"),
+        (FINALIZED, resource(timeCreated=1763639998), "wrong-type"),
+        (MESSAGE, through_pubsub(objectGeneration=None), "wrong-type"),
+        (MESSAGE, through_pubsub(objectGeneration="x"), "wrong-type"),
+        (MESSAGE, through_pubsub(eventTime=None), "wrong-type"),
+        (MESSAGE, through_pubsub(encode(resource(size=None))), "wrong-type"),
+        (MESSAGE, through_pubsub(b"\xff"), "not-utf8"),
+        (MESSAGE, through_pubsub(b"{"), "not-json"),
+        (MESSAGE, through_pubsub(b"[" * 100_000), "not-json"),
+        (MESSAGE, through_pubsub(b'{"size": ' + b"9" * 5000 + b"}"), "not-json"),
+        (MESSAGE, through_pubsub(b"[]"), "not-object"),
+    ],
+)
+def test_a_match_that_cannot_be_read_is_refused_by_kind(kind: str, data: Any, told: str) -> None:
+    """The rest is only decoded of an event whose name may mean something."""
+    assert events.object_named(kind, data) == NAMED
+    with pytest.raises(EventRejected) as refused:
+        events.object_written(kind, data)
+    assert refused.value.kind == told
+
+
+def test_a_payload_that_is_not_base64() -> None:
+    """It is refused, although the attributes would do."""
+    whole = through_pubsub(b"{}")
+    whole["message"]["data"] = "%%%"
+    with pytest.raises(EventRejected) as refused:
+        events.object_written(MESSAGE, whole)
+    assert refused.value.kind == "not-base64"
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text() | st.integers() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    st.sampled_from([FINALIZED, MESSAGE]),
+    st.one_of(
+        anything, st.builds(lambda more: resource() | more, st.dictionaries(st.sampled_from(sorted(resource())), anything, max_size=3))
+    ),
+    st.dictionaries(st.sampled_from(sorted(storage_attributes())), anything, max_size=3),
+    st.one_of(st.none(), st.binary(max_size=20), anything.map(encode)),
+)
+def test_any_storage_event_is_taken_or_refused(kind: str, direct: Any, labels: dict[str, Any], data: bytes | None) -> None:
+    """Nothing but a refusal comes back, whatever stands in the event."""
+    event = direct if kind == FINALIZED else through_pubsub(data, **labels)
+    with contextlib.suppress(EventRejected):
+        if events.object_named(kind, event):
+            assert events.object_written(kind, event).generation > 0

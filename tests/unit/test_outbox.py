@@ -12,6 +12,7 @@ from shared.errors import Denied, Refused, Unavailable
 from shared.outbox import deliver
 from shared.ports import Posted, World
 from shared.session import Session
+from tests.doubles import NO_OBJECTS
 from tests.stage import CHANNEL, NOTIFY_50, Crash, Stage, a_policy
 
 BLOCKS: tuple[dict[str, Any], ...] = ({"type": "section", "text": {"type": "mrkdwn", "text": "hello"}},)
@@ -123,7 +124,7 @@ class Picky:
 def test_a_message_whose_blocks_are_refused_goes_as_plain_text(stage: Stage) -> None:
     """Something is told rather than nothing."""
     picky = Picky(even_text=False)
-    deliver(letters(stage, "a"), World(stage.bucket, {}, picky, None, stage.clock))
+    deliver(letters(stage, "a"), World(stage.bucket, {}, NO_OBJECTS, picky, None, stage.clock))
     assert picky.sent == [("text of a\nand more", 1), ("text of a\nand more", 0)]
     assert saved(stage)[0].sent_at == stage.clock.now()
 
@@ -136,7 +137,7 @@ def test_a_message_that_is_refused_altogether_is_kept_and_said_in_the_log(
     picky = Picky(even_text=True)
     session = letters(stage, "a", "b")
     session.put(session.entry.but(messages=tuple(message.but(blocks=blocks) for message in session.entry.messages)))
-    deliver(session, World(stage.bucket, {}, picky, None, stage.clock))
+    deliver(session, World(stage.bucket, {}, NO_OBJECTS, picky, None, stage.clock))
     assert len(picky.sent) == 2 * (1 + len(blocks))
     assert [(message.sent_at, message.attempts) for message in saved(stage)] == [(None, 1), (None, 1)]
     assert "Slack refuses the message; it is kept" in caplog.text
@@ -145,7 +146,7 @@ def test_a_message_that_is_refused_altogether_is_kept_and_said_in_the_log(
 @pytest.mark.parametrize("channel", [CHANNEL, ""], ids=["no token", "no channel"])
 def test_without_slack_the_message_goes_to_the_log(stage: Stage, channel: str, caplog: pytest.LogCaptureFixture) -> None:
     """The log has the whole text, and the message is not kept for ever."""
-    ports = World(stage.bucket, {}, None if channel else stage.messenger, None, stage.clock)
+    ports = World(stage.bucket, {}, NO_OBJECTS, None if channel else stage.messenger, None, stage.clock)
     deliver(letters(stage, "a", channel=channel), ports)
     assert "text of a\nand more" in caplog.text
     assert (saved(stage)[0].sent_at, saved(stage)[0].posted) == (stage.clock.now(), None)

@@ -307,6 +307,43 @@ def test_planning_anew_after_drift_keeps_what_the_other_person_changed() -> None
     assert planned.drift is None
 
 
+def test_a_service_that_somebody_changed_after_a_dead_workers_write_came_back() -> None:
+    """Something of the write stands in it, so it stays on the list of what is put back, and what they changed counts as told drift."""
+    unsure = target_of(seen("ranker", scaling(minimum=2, maximum=9)), maybe=True, attempts=1, retry_at=NOW)
+    left = planning.left_to_others(unsure, seen("ranker", scaling(maximum=4, revision_minimum=1)), None, NOW)
+    assert left
+    assert (left.status, left.before, left.wrote) == ("verified", scaling(minimum=2, maximum=9), scaling(maximum=9))
+    assert left.drift == Drift(by="bob", state=scaling(maximum=4, revision_minimum=1), seen_at=NOW)
+    assert (left.drift_told_at, left.attempts, left.retry_at) == (NOW, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("live", "who"),
+    [(seen("ranker", scaling(minimum=3)), "bob"), (replace(seen("ranker", scaling(minimum=3)), last_modifier=""), "somebody else")],
+)
+def test_a_service_in_which_nothing_of_a_dead_workers_write_stands_is_not_the_watchdogs(live: Resource, who: str) -> None:
+    """Whether the write arrived nobody can tell; there is nothing to put back, and their change is not overwritten."""
+    left = planning.left_to_others(target_of(seen("ranker"), maybe=True), live, None, NOW)
+    assert left
+    assert (left.status, left.wrote) == ("skipped", None)
+    assert left.reason == f"changed by {who} while this was carried out, so it is left as it is (`on_drift: report`)"
+
+
+@pytest.mark.parametrize(
+    ("maybe", "live", "other"),
+    [
+        (False, scaling(minimum=3), None),
+        (True, scaling(minimum=2), None),
+        (True, scaling(), None),
+        (True, scaling(mode="manual", count=0), held("ranker", scaling(minimum=2), scaling(mode="manual", count=0))),
+    ],
+    ids=["nothing was sent", "as it was found", "as it was wanted", "as another plan made it"],
+)
+def test_what_nobody_else_changed_after_a_write_is_planned_anew(maybe: bool, live: dict[str, Any], other: TargetRecord | None) -> None:
+    """So is what was changed before anything was sent: then it is parked for the first time, from what it is now."""
+    assert planning.left_to_others(target_of(seen("ranker"), maybe=maybe), seen("ranker", live), other, NOW) is None
+
+
 # the limits
 
 

@@ -20,8 +20,8 @@ from shared.errors import SettingsError
 from shared.fields import Duration
 from shared.model import BudgetNotification, Resource
 from shared.policy import BudgetRule, Limits, Policy, Protect, Scope, SlackRules, Step, Use, parse, reached, schema
-from shared.policy_artifacts import ArtifactLimits, ArtifactRule, Condition
-from shared.policy_text import read
+from shared.policy_artifacts import READY_MADE, ArtifactLimits, ArtifactRule, Condition, overlap
+from shared.policy_text import read, read_generated
 from shared.select import Selector
 
 SHIPPED = Path(__file__).parents[2] / "policy.yaml"
@@ -125,7 +125,7 @@ def test_the_shipped_policy_says_what_its_comments_say() -> None:
                 Condition(object="status.json", has={"state": ("FAILED", "CANCELLED")}),
                 Condition(object="meta.yaml", has={"status": (4, 5)}),
             ),
-            unless=("_SUCCESS", "_KEEP"),
+            unless=(Condition(object="_SUCCESS"), Condition(object="_KEEP")),
             keep=("logs/**", "metrics.json"),
             wait=timedelta(hours=24),
             abandoned_after=timedelta(days=14),
@@ -477,7 +477,7 @@ def test_what_can_stand_only_once_is_refused_the_second_time() -> None:
     said = faults(
         f"version: 1\nbudgets:\n- {{budget: A, steps: [{step}, {{at: 80%, on: forecast, do: [notify]}},\n  {{at: 80.0%, on: actual, do: [notify]}}]}}\n"
         f"- {{budget: B, steps: [{step}]}}\n- {{budget: A, steps: [{step}]}}\nartifacts:\n"
-        + "- {bucket: abc, runs: 'r/{run}/', abandoned_after: 1d}\n- {bucket: abc, runs: 's/{run}/', abandoned_after: 1d}\n"
+        + "- {bucket: abc, runs: 'r/{run}/', unless: [_OK], abandoned_after: 1d}\n- {bucket: abc, runs: 's/{run}/', unless: [_OK], abandoned_after: 1d}\n"
         * 2
     )
     assert said == [
@@ -488,9 +488,21 @@ def test_what_can_stand_only_once_is_refused_the_second_time() -> None:
     ]
 
 
-@pytest.mark.parametrize("runs", ["runs/{run}/", "{run}/", "a/{run}/artifacts/", "mlruns/1/{run}/"])
+@pytest.mark.parametrize(
+    "runs",
+    [
+        "runs/{run}/",
+        "{run}/",
+        "a/{run}/artifacts/",
+        "mlruns/1/{run}/",
+        "mlruns/{any}/{run}/",
+        "{any}/{any}/{run}/",
+        "{run}/{any}/x/",
+        "a b/{run}/",
+    ],
+)
 def test_runs_are_one_segment_of_a_folder(runs: str) -> None:
-    """{run} may stand anywhere, as a whole segment."""
+    """{run} may stand anywhere, as a whole segment, and {any} as often as it is wanted."""
     (rule,) = taken(f"version: 1\nartifacts: [{{bucket: abc, runs: '{runs}', failed_when: [{{object: _FAILED}}]}}]").artifacts
     assert (rule.runs, rule.wait, rule.require_soft_delete, rule.abandoned_after) == (runs, timedelta(days=1), True, None)
 
@@ -501,6 +513,11 @@ def test_runs_are_one_segment_of_a_folder(runs: str) -> None:
         ("runs/", "exactly one whole part, such as runs/{run}/"),
         ("", "exactly one whole part"),
         ("runs/{run}/{run}/", "exactly one whole part"),
+        ("runs/{any}/", "exactly one whole part"),
+        ("runs/x{any}/{run}/", "exactly one whole part"),
+        ("runs/{run}{any}/", "exactly one whole part"),
+        ("../{run}/", "has a part . or .., which stand for no folder in a bucket"),
+        ("runs/./{run}/", "has a part . or .."),
         ("runs/x{run}/", "exactly one whole part"),
         ("runs/{RUN}/", "exactly one whole part"),
         ("{date}/{run}/", "exactly one whole part"),
@@ -518,7 +535,7 @@ def test_runs_are_one_segment_of_a_folder(runs: str) -> None:
 )
 def test_runs_that_could_mean_too_much_are_refused(runs: str, told: str) -> None:
     """Whatever could reach beyond one run's own folder is refused."""
-    (said,) = body(f'artifacts: [{{bucket: abc, runs: "{runs}", abandoned_after: 1d}}]')
+    (said,) = body(f'artifacts: [{{bucket: abc, runs: "{runs}", unless: [_OK], abandoned_after: 1d}}]')
     assert "artifacts[0].runs: " in said
     assert told in said
 
@@ -529,6 +546,17 @@ def test_runs_that_could_mean_too_much_are_refused(runs: str, told: str) -> None
         ("{}", ": no run would ever count as failed; write failed_when, abandoned_after, or both"),
         ("{failed_when: []}", ": no run would ever count as failed"),
         ("{abandoned_after: 0s}", ".abandoned_after: should be longer than 0s"),
+        (
+            "{abandoned_after: 1d}",
+            ".abandoned_after: every run would count as abandoned in the end, since nothing says that one has succeeded; write that under unless, such as _SUCCESS",
+        ),
+        ("{failed_when: [mlflow], unless: [], abandoned_after: 1d}", ".abandoned_after: every run would count as abandoned in the end"),
+        ("{failed_when: [mlflow], unless: [{object: a.txt, has: {b: 1}}]}", ".unless[0].has: 'a.txt' cannot be looked into"),
+        (
+            "{failed_when: [mlflow], unless: [mlflow]}",
+            ".unless[0]: 'mlflow' is a ready-made sign of failure, which protects nothing; an object of that name is {object: mlflow}",
+        ),
+        ("{failed_when: [mlflow], unless: [7]}", ".unless[0]: should be a mapping, such as {key: value}, not 7"),
         ("{failed_when: [{}]}", ".failed_when[0].object: is missing"),
         ("{failed_when: [{object: a/}]}", ".failed_when[0].object: 'a/' is a folder; name one object"),
         ("{failed_when: [{object: /a}]}", ".failed_when[0].object: '/a' has an empty part"),
@@ -548,11 +576,40 @@ def test_runs_that_could_mean_too_much_are_refused(runs: str, told: str) -> None
         ),
         ("{failed_when: [{object: 5, has: {b: c}}]}", ".failed_when[0].object: should be text, not 5; put it in quotes"),
         ('{abandoned_after: 1d, unless: ["a*"]}', ".unless[0]: 'a*' holds '*'"),
-        ('{abandoned_after: 1d, keep: ["/a"]}', ".keep[0]: '/a' has an empty part"),
-        ("{abandoned_after: 1d, require_soft_delete: no}", ".require_soft_delete: should be true or false, not 'no'"),
-        ("{abandoned_after: 1d, limits: {bytes: 5TB}}", ".limits.bytes: '5TB' is not a size; write a number and B, KiB"),
-        ("{abandoned_after: 1d, limits: {objects: -1}}", ".limits.objects: should be greater than or equal to 0, not -1"),
-        ("{abandoned_after: 1d, limits: {object: 1}}", ".limits.object: unknown key; did you mean 'objects'?"),
+        ('{unless: [_OK], abandoned_after: 1d, keep: ["/a"]}', ".keep[0]: '/a' has an empty part"),
+        (
+            '{unless: [_OK], abandoned_after: 1d, keep: ["logs**"]}',
+            ".keep[0]: 'logs**' has ** beside other characters; it stands for whole parts, such as logs/**",
+        ),
+        (
+            '{unless: [_OK], abandoned_after: 1d, keep: ["a/[bc"]}',
+            ".keep[0]: 'a/[bc' opens a [ and never closes it; the character itself is written [[]",
+        ),
+        ('{unless: [_OK], abandoned_after: 1d, keep: ["[]"]}', ".keep[0]: '[]' opens a [ and never closes it"),
+        ('{abandoned_after: 1d, unless: ["../_KEEP"]}', ".unless[0]: '../_KEEP' has a part . or .., which stand for no folder in a bucket"),
+        ("{failed_when: mlflow}", ".failed_when: should be a list, such as [a, b], not 'mlflow'"),
+        ("{failed_when: [mlflo]}", ".failed_when[0]: unknown sign 'mlflo'; did you mean 'mlflow'?"),
+        (
+            "{failed_when: [mlflow, _FAILED]}",
+            ".failed_when[1]: unknown sign '_FAILED'; known here: failed_marker, kubeflow, mlflow, ray_tune, vertex_ai; an object is written {object: '_FAILED'}",
+        ),
+        ("{failed_when: [mlflow, {objec: a, object: b}]}", ".failed_when[1].objec: unknown key; did you mean 'object'?"),
+        ("{failed_when: [7]}", ".failed_when[0]: should be a mapping, such as {key: value}, not 7"),
+        ("{failed_when: [~]}", ".failed_when[0]: has no value"),
+        (
+            "{unless: [_OK], abandoned_after: 1d, limits: {objects_per_day: 1.5}}",
+            ".limits.objects_per_day: should be a whole number, not 1.5",
+        ),
+        ("{unless: [_OK], abandoned_after: 1d, limits: {bytes_per_day: 5TB}}", ".limits.bytes_per_day: '5TB' is not a size"),
+        (
+            "{unless: [_OK], abandoned_after: 1d, limits: {share: 0.5}}",
+            ".limits.share: 0.5 is a plain number, which could mean a fraction or percent",
+        ),
+        ("{unless: [_OK], abandoned_after: 1d, limits: {share: 101%}}", ".limits.share: 101% is more than all of them; write 100% or less"),
+        ("{unless: [_OK], abandoned_after: 1d, require_soft_delete: no}", ".require_soft_delete: should be true or false, not 'no'"),
+        ("{unless: [_OK], abandoned_after: 1d, limits: {bytes: 5TB}}", ".limits.bytes: '5TB' is not a size; write a number and B, KiB"),
+        ("{unless: [_OK], abandoned_after: 1d, limits: {objects: -1}}", ".limits.objects: should be greater than or equal to 0, not -1"),
+        ("{unless: [_OK], abandoned_after: 1d, limits: {object: 1}}", ".limits.object: unknown key; did you mean 'objects'?"),
     ],
 )
 def test_each_wrong_artifact_rule_is_told_in_a_sentence(rule: str, told: str) -> None:
@@ -568,6 +625,113 @@ def test_conditions_take_single_values_and_lists() -> None:
     ).artifacts
     assert rule.failed_when == (Condition(object="a.yml", has={"a": (1,), "b": (True, "x"), "c": ("off",)}),)
     assert [type(value) for value in rule.failed_when[0].has["b"]] == [bool, str]
+
+
+def signs(text: str) -> tuple[Condition, ...]:
+    """What a rule with these signs looks for."""
+    return taken(f"version: 1\nartifacts: [{{bucket: abc, runs: 'r/{{run}}/', failed_when: {text}}}]").artifacts[0].failed_when
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("[failed_marker]", (Condition(object="_FAILED"),)),
+        ("[mlflow]", (Condition(object="meta.yaml", has={"status": (4, 5)}),)),
+        ("[ray_tune]", (Condition(object="error.txt"), Condition(object="error.pkl"))),
+        ("[vertex_ai]", (Condition(object="final_status.json", has={"state": ("FAILED", "CANCELLED")}),)),
+        ("[kubeflow]", (Condition(object="final_status.json", has={"state": ("FAILED", "CANCELLED", "CANCELED")}),)),
+        ("[{object: a}, ray_tune, {object: b}]", tuple(Condition(object=name) for name in ("a", "error.txt", "error.pkl", "b"))),
+        ("[ray_tune, {object: error.pkl}, failed_marker, {object: _FAILED}]", tuple(Condition(object=name) for name in ("error.txt", "error.pkl", "_FAILED"))),
+    ],
+)  # fmt: skip
+def test_ready_made_signs_stand_for_their_conditions(text: str, found: tuple[Condition, ...]) -> None:
+    """A name is taken anywhere in the list, beside conditions in full, and what is meant twice is looked for once."""
+    assert signs(text) == found
+    assert not problems(f"version: 1\nartifacts: [{{bucket: abc, runs: 'r/{{run}}/', failed_when: {text}}}]")
+
+
+def test_what_protects_a_run_is_an_object_or_what_it_says() -> None:
+    """A name alone is the object, and a condition in full is taken as it is for a sign; an editor takes both."""
+    text = "version: 1\nartifacts: [{bucket: abc, runs: 'r/{run}/', failed_when: [mlflow], unless: [_KEEP, {object: mlflow}, {object: meta.yaml, has: {status: 3}}]}]"
+    assert taken(text).artifacts[0].unless == (
+        Condition(object="_KEEP"),
+        Condition(object="mlflow"),
+        Condition(object="meta.yaml", has={"status": (3,)}),
+    )
+    assert not problems(text)
+
+
+def test_every_ready_made_sign_can_be_named() -> None:
+    """Each is a name that the policy and an editor take, and no other is."""
+    for name, found in READY_MADE.items():
+        assert signs(f"[{name}]") == found
+    assert problems("version: 1\nartifacts: [{bucket: abc, runs: 'r/{run}/', failed_when: [mlflo]}]")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "overlapping"),
+    [
+        ("r/{run}/", "r/{run}/", True),
+        ("r/{run}/", "r/{run}/artifacts/", True),
+        ("{run}/", "r/{run}/", True),
+        ("mlruns/{any}/{run}/", "mlruns/1/{run}/", True),
+        ("mlruns/{any}/{run}/", "mlruns/{run}/", True),
+        ("{any}/x/{run}/", "a/{run}/x/", True),
+        ("{any}/x/{run}/", "a/y/{run}/", False),
+        ("r/{run}/", "s/{run}/", False),
+        ("r/{run}/a/", "r/{run}/b/", False),
+        ("r/{run}/", "runs/{run}/", False),
+    ],
+)
+def test_overlapping_runs(one: str, other: str, *, overlapping: bool) -> None:
+    """Two patterns overlap where some folder could be a run of one and be, hold or lie in a run of the other."""
+    assert overlap(one, other) is overlap(other, one) is overlapping
+    rules = "\n".join(f"- {{bucket: abc, runs: '{runs}', failed_when: [mlflow]}}" for runs in (one, other))
+    said = faults(f"version: 1\nartifacts:\n{rules}") if overlapping else []
+    assert [each.split(": ")[:2] for each in said] == [["policy.yaml:4", "artifacts[1]"]] * overlapping
+    assert taken(f"version: 1\nartifacts:\n{rules.replace('abc', 'def', 1)}").artifacts[1].runs == other
+
+
+def test_overlapping_rules_are_told_with_both_lines() -> None:
+    """Whatever is wrong with one of the two otherwise is told instead."""
+    assert body(
+        "artifacts:\n- {bucket: abc, runs: 'a/{run}/', failed_when: [mlflow]}\n- {bucket: abc, runs: 'mlruns/{any}/{run}/', failed_when: [mlflow]}\n"
+        "- bucket: abc\n  runs: mlruns/{run}/\n  failed_when: [mlflow]\n- {bucket: abc, runs: '{run}', failed_when: [mlflow]}"
+    ) == [
+        "policy.yaml:5: artifacts[2]: 'mlruns/{run}/' and 'mlruns/{any}/{run}/' of the rule in line 4 may mean the same objects of this bucket; make one of the two, or keep their folders apart",
+        "policy.yaml:8: artifacts[3].runs: '{run}' should end with /, since a run is a folder",
+    ]
+
+
+def test_the_limits_of_a_rule() -> None:
+    """Each may be written, and what is absent has a default that a mistake in a rule runs into."""
+    (rule,) = taken(
+        "version: 1\nartifacts: [{bucket: abc, runs: 'r/{run}/', unless: [_OK], abandoned_after: 1d, limits: {objects_per_day: 7, bytes_per_day: 1KiB, share: 12.5%}}]"
+    ).artifacts
+    assert rule.limits == ArtifactLimits(objects_per_day=7, bytes_per_day=1024, share=Decimal("0.125"))
+    assert ArtifactLimits() == ArtifactLimits(
+        objects=1_000_000, bytes=5 * 2**40, objects_per_day=5_000_000, bytes_per_day=20 * 2**40, share=Decimal("0.5")
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: {b: [1, 1, 1.5, .nan, -.inf, x, x]}", "a: &b c", "a: 'yes'\nb: ~\nc: 2026-11-24T00:00:00Z"],
+)
+def test_what_a_program_wrote_may_repeat_itself(loader: Any, text: str) -> None:
+    """Lists of figures repeat them, and figures of a failed run are often not finite."""
+    assert loader
+    assert set(read_generated(text)) >= {"a"}
+
+
+@pytest.mark.parametrize(
+    "text", ["a: &b c\nd: *b", "a: !!python/name:os.system b", "a: 1\na: 2", "[a]", "a: [", "---\na: 1\n---\nb: 2", 'a: "\\x07"']
+)
+def test_what_a_program_wrote_is_otherwise_read_as_strictly(loader: Any, text: str) -> None:
+    """Aliases, tags, doubled keys and whatever is no mapping are refused."""
+    assert loader
+    with pytest.raises(SettingsError):
+        read_generated(text)
 
 
 def rule(name: str, *steps: Step) -> BudgetRule:
@@ -677,6 +841,18 @@ def test_the_schema_describes_every_key() -> None:
     assert json.loads(json.dumps(document)) == document
 
 
+def test_the_schema_shows_each_default_as_a_person_writes_it() -> None:
+    """Durations, shares and sizes in the notation of the policy, and nothing where there is nothing."""
+    document = schema(ACTIONS)
+    shown = {
+        **document["$defs"]["Policy"]["properties"],
+        **document["$defs"]["Limits"]["properties"],
+        **document["$defs"]["ArtifactRule"]["properties"],
+    }
+    assert [shown[key]["default"] for key in ("stale_after", "share", "wait", "abandoned_after")] == ["6h", "100%", "1d", None]
+    assert document["$defs"]["ArtifactLimits"]["properties"]["bytes"]["default"] == "5TiB"
+
+
 @pytest.mark.parametrize(
     ("item", "accepted"),
     [("notify", True), ("{notify: {}}", True), ("scale_to_zero", False), ("{scale_to_zero: {select: {services: [a]}}}", True), ("{scale_to_zero: {}}", False),
@@ -715,7 +891,7 @@ def test_actions_whose_settings_share_a_class_name_stay_apart() -> None:
 
 KEYS = ["version", "mode", "scope", "projects", "regions", "protect", "labels", "services", "limits", "targets", "share", "on_drift", "slack", "channel", "routes",
         "budgets", "budget", "restore", "steps", "at", "on", "do", "wait", "approve", "scale_to_zero", "notify", "select", "to", "artifacts", "bucket", "runs",
-        "failed_when", "object", "has", "unless", "keep", "abandoned_after", "bytes", "x"]  # fmt: skip
+        "failed_when", "object", "has", "unless", "keep", "abandoned_after", "bytes", "objects_per_day", "bytes_per_day", "x"]  # fmt: skip
 WORDS = [
     "1",
     "80%",
@@ -729,6 +905,9 @@ WORDS = [
     "true",
     "*",
     "runs/{run}/",
+    "mlruns/{any}/{run}/",
+    "mlflow",
+    "logs/**",
     "abc",
     "_FAILED",
     "#ml",

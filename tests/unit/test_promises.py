@@ -26,7 +26,7 @@ from shared.model import BudgetNotification, Place
 from shared.policy import Policy, parse
 from shared.ports import World
 from shared.watchdog import Watchdog
-from tests.doubles import Hooks, ManualClock, MemoryBucket, MemoryFleet, MemoryMessenger, MemoryTasks, scaling
+from tests.doubles import NO_OBJECTS, Hooks, ManualClock, MemoryBucket, MemoryFleet, MemoryMessenger, MemoryTasks, scaling
 
 PROJECT = "acme-ml-staging"
 REGIONS = ("us-central1", "europe-west1")
@@ -82,6 +82,7 @@ class Story(RuleBasedStateMachine):
         self.world = World(
             self.bucket,
             {"service": self.services, "worker_pool": self.pools},
+            NO_OBJECTS,
             self.messenger,
             MemoryTasks(self.hooks),
             self.clock,

@@ -21,7 +21,7 @@ from sandbox.slack_blocks import check_blocks, too_long
 from shared import report
 from shared.entry import Drift, Entry, StepRecord, StepState, TargetRecord, Undo, UnseenRecord, UntouchedRecord, UseRecord
 from shared.model import BudgetNotification
-from shared.report import Letter
+from shared.letter import Letter
 from shared.slack_text import HEADER, TEXT, size
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -257,6 +257,22 @@ def reparked() -> Letter:
     return report.drifted(entry(*targets), targets=targets, reparked=True, now=NOW)
 
 
+def drifted_with_reasons() -> Letter:
+    """Two came back that the policy would have parked again, and something speaks against it."""
+    drift = Drift(by="alice@acme.example", state=state(3), seen_at=NOW)
+    targets = [
+        target("trainer", drift=drift, reason="held until 2026-11-20 16:30 UTC by ann"),
+        target("notebook", drift=drift, reason="not parked again, since that was in vain 3 times"),
+    ]
+    return report.drifted(entry(*targets), targets=targets, reparked=False, now=NOW)
+
+
+def came_back_at_once() -> Letter:
+    """Somebody changed one while it was being parked."""
+    drift = Drift(by="alice@acme.example", state=state(1), seen_at=NOW)
+    return told(entry(target("trainer", drift=drift), target("notebook")))
+
+
 def followed_up() -> Letter:
     """What failed worked later."""
     return report.followed_up(entry(unseen=(BLIND,)), targets=[target("embedder"), target("ranker", **FAILED)], now=NOW)
@@ -275,7 +291,7 @@ def unreadable() -> Letter:
 
 SCENES: list[Callable[[], Letter]] = [
     typical, thousand, hostile, zero_budget, dry_run, waiting_and_approval, partial_failure, remains, notify_only, nothing_to_do, refused,
-    refused_in_a_place_seen_again, restored, restored_by_itself, called_off, drifted, reparked, followed_up, rejected, unreadable,
+    refused_in_a_place_seen_again, restored, restored_by_itself, called_off, drifted, drifted_with_reasons, reparked, came_back_at_once, followed_up, rejected, unreadable,
 ]  # fmt: skip
 
 

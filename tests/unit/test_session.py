@@ -65,9 +65,9 @@ def test_an_entry_that_carried_something_out_is_not_discarded() -> None:
 
 
 def test_a_lease_keeps_others_away_for_a_minute() -> None:
-    """Then whoever comes takes over, and knows that what was intended may be done already."""
+    """Then whoever comes takes over, and knows that what was intended, or tried again, may be done already."""
     clock, journal = ManualClock(), Journal(MemoryBucket())
-    kept = created(journal, targets=(target("intended", told=None), target(name="gateway")))
+    kept = created(journal, targets=(target("intended", told=None), target("failed", "embedder"), target(name="gateway")))
     first = Session.open(journal, clock, "first", kept)
     assert first
     held = journal.load("budget-1")
@@ -79,9 +79,22 @@ def test_a_lease_keeps_others_away_for_a_minute() -> None:
     assert latest
     second = Session.open(journal, clock, "second", latest)
     assert second
-    assert [each.maybe for each in second.entry.targets] == [True, False]
+    assert [each.maybe for each in second.entry.targets] == [True, True, False]
     with pytest.raises(Conflict):
         first.save()
+
+
+def test_after_a_lease_that_was_given_back_nothing_is_in_doubt() -> None:
+    """All that was sent is on record then."""
+    clock, journal = ManualClock(), Journal(MemoryBucket())
+    first = Session.open(journal, clock, "first", created(journal, targets=(target("intended"), target("failed", "embedder"))))
+    assert first
+    assert not first.release()
+    kept = journal.load("budget-1")
+    assert kept
+    second = Session.open(journal, clock, "second", kept)
+    assert second
+    assert not any(each.maybe for each in second.entry.targets)
 
 
 def test_work_in_hand_is_saved_now_and_then_and_the_lease_with_it() -> None:

@@ -119,6 +119,25 @@ def test_a_wait_is_said_in_the_unit_that_people_would_use(wait: timedelta, words
     assert slack_text.ahead(NOW + wait, NOW) == words
 
 
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 B"), (1, "1 B"), (900, "900 B"), (1000, "1.0 KiB"), (2**20 - 1, "1.0 MiB"), (1_300_000, "1.2 MiB"), (38 * 2**30, "38.0 GiB"),
+        (5 * 2**40, "5.0 TiB"), (2**60, "1,024.0 PiB"),
+    ],
+)  # fmt: skip
+def test_a_size_is_written_in_the_unit_that_keeps_it_short(count: int, words: str) -> None:
+    """With one decimal, and never as more than a thousand of a smaller unit."""
+    assert slack_text.volume(count) == words
+
+
+def test_dates_are_written_as_people_say_them() -> None:
+    """In UTC, and where there is a time of the day saying so."""
+    late = datetime(2026, 11, 30, 23, 5, tzinfo=timezone(timedelta(hours=-5)))
+    assert slack_text.day(late) == "1 Dec 2026"
+    assert slack_text.moment(late) == "1 Dec 2026 04:05 UTC"
+
+
 def test_times_are_in_utc_and_say_so() -> None:
     """A time of another zone is converted."""
     assert slack_text.stamp(NOW.astimezone(timezone(timedelta(hours=5, minutes=45)))) == "2026-11-12 08:15 UTC"

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from cloudevents.http import CloudEvent
 
 from functions import triggers, wiring
-from shared.errors import CloudError, Conflict, Denied, Refused, SettingsError, Unavailable
-from tests.cloud_events import EMBEDDER, PAYMENTS, a_stage, budget_event, task_event
+from shared.errors import CloudError, Conflict, Denied, EventRejected, Refused, SettingsError, Unavailable
+from shared.model import ObjectWritten
+from shared.policy_artifacts import ArtifactRule
+from shared.runs import Suspect, Watch
+from shared.watchdog import Outcome
+from tests.cloud_events import EMBEDDER, FORMS, PAYMENTS, Form, a_stage, budget_event, object_event, task_event
+from tests.envelopes import body, resource, storage_attributes, storage_headers
 from tests.stage import Stage
 
 DAY = 86_400.0
@@ -150,3 +161,175 @@ def test_an_unknown_task_is_acknowledged_and_reported(stage: Stage) -> None:
     """Whoever may publish to the topic is told of what cannot be meant."""
     triggers.task(task_event(task="dance"))
     assert [reference for _, _, reference in stage.messenger.posts] == ["notice-20261120-unknown-task/1"]
+
+
+class Notices:
+    """What reaches the watchdog, in its place."""
+
+    def __init__(self) -> None:
+        self.noticed: list[tuple[ObjectWritten, Suspect]] = []
+        self.rejected: list[str] = []
+        self.error: Exception | None = None
+
+    def notice(self, written: ObjectWritten, suspect: Suspect) -> Outcome:
+        if self.error:
+            raise self.error
+        self.noticed.append((written, suspect))
+        return Outcome("noticed", f"run-{len(self.noticed)}")
+
+    def reject(self, error: EventRejected) -> None:
+        self.rejected.append(error.kind)
+
+
+RULE = ArtifactRule.model_validate({"bucket": "acme-ml-artifacts", "runs": "runs/{run}/", "failed_when": ["failed_marker", "mlflow"]})
+
+
+@pytest.fixture
+def notices(monkeypatch: pytest.MonkeyPatch) -> Notices:
+    """A watchdog that only takes notice, and a policy with one rule."""
+    found, watch = Notices(), Watch([RULE])
+    monkeypatch.setattr(wiring, "watchdog", lambda: found)
+    monkeypatch.setattr(wiring, "watch", lambda: watch)
+    return found
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watchdog that nobody may ask for."""
+
+    def refuse() -> NoReturn:
+        pytest.fail("a watchdog was made")
+
+    monkeypatch.setattr(wiring, "watchdog", refuse)
+    watch = Watch([RULE])
+    monkeypatch.setattr(wiring, "watch", lambda: watch)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_sign_is_noticed_and_acknowledged(notices: Notices, caplog: pytest.LogCaptureFixture, form: Form) -> None:
+    """However the notification comes, the run and the generation that says so are the same."""
+    caplog.set_level(logging.INFO)
+    triggers.storage_event(object_event("runs/run-1/_FAILED", form=form))
+    ((written, suspect),) = notices.noticed
+    assert (written.bucket, written.name, written.generation) == ("acme-ml-artifacts", "runs/run-1/_FAILED", 1763639998123456)
+    assert (suspect.rule, suspect.prefix, suspect.condition) == (RULE, "runs/run-1/", RULE.failed_when[0])
+    assert "done: noticed run-1" in caplog.text
+
+
+def test_an_object_that_is_a_sign_in_two_ways_is_noticed_twice(notices: Notices, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each condition is a question of its own."""
+    rule = ArtifactRule.model_validate(
+        {**RULE.model_dump(), "failed_when": [{"object": "s.json", "has": {"a": 1}}, {"object": "s.json", "has": {"b": 2}}]}
+    )
+    monkeypatch.setattr(wiring, "watch", lambda: Watch([rule]))
+    triggers.storage_event(object_event("runs/run-1/s.json"))
+    assert [suspect.condition for _, suspect in notices.noticed] == list(rule.failed_when)
+
+
+@pytest.mark.usefixtures("nobody")
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("name", "bucket"),
+    [
+        ("runs/run-1/checkpoint-17/_FAILED", "acme-ml-artifacts"),
+        ("runs/run-1/model.ckpt", "acme-ml-artifacts"),
+        ("runs/_FAILED", "acme-ml-artifacts"),
+        ("runs/run-1/_FAILED", "somebody-elses"),
+    ],
+)
+def test_an_object_that_is_no_sign_costs_nothing(caplog: pytest.LogCaptureFixture, name: str, bucket: str, form: Form) -> None:
+    """It is acknowledged without a watchdog and without a word."""
+    caplog.set_level(logging.DEBUG)
+    triggers.storage_event(object_event(name, bucket, form))
+    assert caplog.records == []
+
+
+@pytest.mark.usefixtures("nobody")
+@pytest.mark.parametrize(
+    "event",
+    [
+        CloudEvent({"type": "google.cloud.storage.object.v1.deleted", "source": "s"}, resource()),
+        CloudEvent({"type": "google.cloud.storage.object.v1.metadataUpdated", "source": "s"}, resource()),
+        CloudEvent(
+            {"type": "google.cloud.pubsub.topic.v1.messagePublished", "source": "s"},
+            body(None, storage_attributes(eventType="OBJECT_ARCHIVE")),
+        ),
+    ],
+    ids=["deleted", "metadata", "archived"],
+)
+def test_an_object_that_was_not_written_is_no_fault(caplog: pytest.LogCaptureFixture, event: CloudEvent) -> None:
+    """A trigger or a subscription may carry all that happens in a bucket."""
+    caplog.set_level(logging.DEBUG)
+    triggers.storage_event(event)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        (budget_event(82), "no-event-type"),
+        (CloudEvent({"type": "google.cloud.storage.object.v1.finalized", "source": "s"}, b"{"), "not-storage"),
+        (CloudEvent({"type": "google.cloud.storage.object.v1.finalized", "source": "s"}, resource(generation="x")), "wrong-type"),
+    ],
+)
+def test_a_storage_event_that_cannot_be_read_is_acknowledged_and_reported(notices: Notices, event: CloudEvent, kind: str) -> None:
+    """Before its name is known as well as after it."""
+    triggers.storage_event(event)
+    assert (notices.rejected, notices.noticed) == ([kind], [])
+
+
+def test_a_sign_that_cannot_be_recorded_now_has_the_event_delivered_again(notices: Notices) -> None:
+    """And then it is noticed."""
+    notices.error = Unavailable("503")
+    with pytest.raises(Unavailable):
+        triggers.storage_event(object_event("runs/run-1/_FAILED"))
+    notices.error = None
+    triggers.storage_event(object_event("runs/run-1/_FAILED"))
+    assert len(notices.noticed) == 1
+
+
+IN_A_FRESH_PROCESS = """
+import json, sys
+from functions_framework import create_app
+client = create_app("storage_event", "main.py").test_client()
+from functions import wiring
+wiring.world = None
+for event in json.loads(sys.stdin.read()):
+    answer = client.post("/", headers=event["headers"], data=json.dumps(event["body"]))
+    assert answer.status_code == 200, answer.text
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_what_is_loaded_for_objects_that_are_no_sign(tmp_path: Path) -> None:
+    """The whole function, in a process of its own: no adapter's library is imported, no world is made, and nothing is logged."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("version: 1\nartifacts: [{bucket: acme-ml-artifacts, runs: 'runs/{run}/', failed_when: [mlflow, failed_marker]}]")
+    message = {"ce-id": "1", "ce-source": "s", "ce-specversion": "1.0", "ce-type": "google.cloud.pubsub.topic.v1.messagePublished"}
+    posted = [
+        {"headers": storage_headers(), "body": resource("runs/run-1/model.ckpt")},
+        {"headers": storage_headers(kind="deleted"), "body": resource()},
+        {"headers": {**message, "content-type": "application/json"}, "body": body(b"{}", storage_attributes("runs/run-1/model.ckpt"))},
+    ]
+    search = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG") or name.startswith(("PYTHON", "COV"))}
+    settings = {
+        "GOOGLE_CLOUD_PROJECT": "acme-ml-watchdog",
+        "WATCHDOG_STATE_BUCKET": "acme-ml-watchdog-state",
+        "WATCHDOG_POLICY": str(policy),
+    }
+    answer = subprocess.run(
+        [sys.executable, "-c", IN_A_FRESH_PROCESS], cwd=Path(__file__).resolve().parents[2], env=search | settings, input=json.dumps(posted),
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    (line,) = answer.stdout.splitlines()
+    vendors = (
+        "google.api_core",
+        "google.auth",
+        "google.cloud.run_v2",
+        "google.cloud.storage",
+        "google.pubsub",
+        "google.cloud.pubsub",
+        "slack_sdk",
+    )
+    assert [name for name in json.loads(line) if name.startswith((*vendors, "grpc", "requests", "urllib3"))] == []
+    assert answer.stderr == ""

@@ -18,6 +18,7 @@ WAIT_100 = f"{{at: 100%, wait: 30m, do: [{STOPPED}, {POOLS}]}}"
 FAULTS = [(Crash, "before"), (Crash, "after"), (Unavailable, "before"), (Unavailable, "after"), (Denied, "before")]
 FAULT_NAMES = ["killed before", "killed after", "no answer and nothing done", "no answer and done", "denied"]
 Act = Callable[[Stage], object]
+RANKER = full_name("ranker")
 
 
 def estate(*steps: str, workers: int = 1) -> Stage:
@@ -193,6 +194,86 @@ def test_a_plan_that_a_slow_worker_records_after_it_was_closed_is_dropped() -> N
     assert len(stage.posts) == told
 
 
+# a worker dies, and before anybody goes on somebody changes a service
+
+
+def half_parked(*, more: str = "", retried: bool = False) -> Stage:
+    """A service that was parked by a worker that died before it could say so, at its first try or at a later one."""
+    stage = Stage(a_policy(IDLE_80, STOPPED_100, more=more))
+    stage.service("ranker", HERE, maximum=9)
+    if retried:
+        stage.strike("update", lambda: Denied("run.services.update is missing", resource=RANKER))
+        stage.send(85)
+        stage.heal()
+    stage.strike("update", Crash, side="after")
+    assert not delivered(stage, (lambda stage: stage.tick(5)) if retried else (lambda stage: stage.send(85)))
+    stage.heal()
+    assert stage.state(RANKER) == scaling(maximum=9)
+    return stage
+
+
+def test_a_retry_that_was_killed_after_its_write_is_put_back_too() -> None:
+    """It had failed before, so the record says failed; what it wrote is not taken for the original all the same."""
+    stage = half_parked(retried=True)
+    stage.tick(2)
+    assert stage.target(RANKER).status == "verified"
+    stage.next_period()
+    assert stage.state(RANKER) == scaling(minimum=2, maximum=9)
+
+
+def test_what_somebody_changed_after_a_worker_died_is_not_overwritten() -> None:
+    """It is drift: told with its author, left as it is, and beside it what the watchdog wrote is put back; a higher step still has its turn."""
+    stage = half_parked()
+    stage.services.deploy(RANKER, "bob@acme.example", revision_minimum=1)
+    stage.tick()
+    stage.tick(20)
+    assert stage.state(RANKER) == scaling(maximum=9, revision_minimum=1)
+    (told,) = stage.posts
+    assert "CAME BACK (1)" in told
+    assert "`ranker` · us-central1 · none kept warm → 1 kept warm · by bob@acme.example" in told
+    assert "DONE" not in told
+    stage.send(101)
+    assert stage.state(RANKER) == scaling(mode="manual", count=0, revision_minimum=1)
+    assert stage.written() == ["ranker", "ranker"]
+    stage.next_period()
+    assert stage.state(RANKER) == scaling(minimum=2, maximum=9, revision_minimum=1)
+    assert stage.open() == []
+
+
+def test_where_nothing_of_a_dead_workers_write_stands_nothing_is_put_back() -> None:
+    """Somebody set the minimum anew: whether it was parked before or not, it is theirs, and that is said."""
+    stage = half_parked()
+    stage.services.deploy(RANKER, "bob@acme.example", minimum=3)
+    stage.tick()
+    assert stage.written() == ["ranker"]
+    assert "SKIPPED (1)" in stage.posts[-1]
+    assert "changed by bob@acme.example while this was carried out, so it is left as it is (`on_drift: report`)" in stage.posts[-1]
+    stage.services.deploy(RANKER, "bob@acme.example", minimum=0)
+    stage.next_period()
+    assert stage.state(RANKER) == scaling(maximum=9)
+
+
+def test_what_somebody_changed_after_a_worker_died_is_parked_again_where_the_policy_says_so() -> None:
+    """What they changed becomes part of what is put back."""
+    stage = half_parked(more="on_drift: repark")
+    stage.services.deploy(RANKER, "bob@acme.example", revision_minimum=1)
+    stage.tick()
+    assert stage.state(RANKER) == scaling(maximum=9)
+    stage.next_period()
+    assert stage.state(RANKER) == scaling(minimum=2, maximum=9, revision_minimum=1)
+
+
+def test_a_maximum_that_somebody_set_after_a_worker_died_stays_theirs() -> None:
+    """It does not bring the service back, so nothing is written again; it is not put back either, and named."""
+    stage = half_parked()
+    stage.services.deploy(RANKER, "bob@acme.example", maximum=4)
+    stage.tick()
+    assert stage.written() == ["ranker"]
+    stage.next_period()
+    assert stage.state(RANKER) == scaling(minimum=2, maximum=4)
+    assert "changed meanwhile by bob@acme.example: maximum is 4 and not 9" in stage.posts[-1]
+
+
 @pytest.mark.parametrize("workers", [1, 8])
 def test_ten_deliveries_at_once_make_one_plan(workers: int) -> None:
     """One set of writes and one message, however many functions run side by side."""
@@ -226,5 +307,5 @@ def test_ten_levels_at_once_park_each_service_once_a_step() -> None:
     steps = [step.key for entry in (*stage.open(), *stage.closed()) for step in entry.steps]
     assert sorted(steps) == ["actual-0.5", "actual-0.8", "actual-1"]
     stage.next_period()
-    assert stage.state(full_name("ranker")) == scaling(minimum=2, maximum=9)
+    assert stage.state(RANKER) == scaling(minimum=2, maximum=9)
     assert stage.open() == []

@@ -100,6 +100,17 @@ def test_restore_all_gives_a_service_back_that_two_plans_hold(stage: Stage) -> N
     assert stage.open() == []
 
 
+def test_what_was_never_parked_is_not_told_as_put_back(stage: Stage) -> None:
+    """The write was refused, and then the plan was undone: there is nothing to put back, and that is how it reads."""
+    stage.strike("update", lambda: Denied("run.services.update is missing", resource=RANKER))
+    stage.send(85)
+    stage.heal()
+    stage.ann().restore_all()
+    assert "LEFT ALONE (1)\n• `ranker` · us-central1 · was never parked by this plan" in stage.posts[-1]
+    assert "PUT BACK" not in stage.posts[-1]
+    assert stage.written() == []
+
+
 def test_what_a_person_wanted_back_is_not_parked_again_by_the_same_step(stage: Stage) -> None:
     """The step had its turn in this period; a higher step still has its own."""
     stage.send(85)
@@ -144,12 +155,62 @@ def test_what_came_back_is_parked_again_where_the_policy_says_so_but_not_for_eve
     assert sum("came back" in text for text in stage.posts) == 1
 
 
+def test_what_may_not_be_parked_again_is_told_with_the_reason() -> None:
+    """Somebody holds it by now: it is left, nobody reads that it is parked again, and what the watchdog wrote is put back later."""
+    stage = Stage(a_policy(IDLE_80, more="on_drift: repark"))
+    stage.service("ranker", HERE, maximum=9)
+    stage.service("gateway", HERE)
+    stage.send(85)
+    stage.services.deploy(RANKER, "bob@acme.example", revision_minimum=1)
+    stage.services.deploy(full_name("gateway"), "bob@acme.example", minimum=3)
+    stage.ann().hold("ranker", stage.clock.now() + timedelta(hours=4))
+    stage.tick(20)
+    assert stage.written() == ["gateway", "ranker", "gateway"]
+    again, left = stage.posts[-2:]
+    assert "They are parked again (`on_drift: repark`)." in again
+    assert "`gateway`" in again
+    assert "`ranker`" not in again
+    assert "They are left as they are, each for the reason that is named." in left
+    assert "by bob@acme.example · seen 2026-11-20 12:20 UTC · held until 2026-11-20 16:00 UTC by ann" in left
+    assert "on_drift: repark" not in left
+    stage.tick(20)
+    stage.next_period()
+    assert stage.state(RANKER) == WARM | {"revision_minimum": 1}
+
+
+def test_what_came_back_whole_and_is_held_is_nobodys_to_put_back() -> None:
+    """Nothing of the watchdog's stands in it any more; one message says so, and not a second one."""
+    stage = Stage(a_policy(IDLE_80, more="on_drift: repark"))
+    stage.service("ranker", HERE, maximum=9)
+    stage.send(85)
+    stage.services.deploy(RANKER, "bob@acme.example", minimum=3)
+    stage.ann().hold("ranker", stage.clock.now() + timedelta(hours=4))
+    stage.tick(20)
+    assert stage.written() == ["ranker"]
+    assert len(stage.posts) == 2
+    assert "held until 2026-11-20 16:00 UTC by ann" in stage.posts[-1]
+    assert stage.open() == []
+
+
+def test_what_was_parked_again_in_vain_is_told_a_last_time() -> None:
+    """A day after it was told first; it is left then, and the message does not say that it is parked."""
+    stage = Stage(a_policy(IDLE_80, more="on_drift: repark"))
+    stage.service("ranker", HERE, maximum=9)
+    stage.send(85)
+    for _ in range(4):
+        stage.services.deploy(RANKER, "bob@acme.example", minimum=3)
+        stage.tick(9 * 60)
+    assert stage.state(RANKER)["minimum"] == 3
+    assert "not parked again, since that was in vain 3 times" in stage.posts[-1]
+
+
 def test_what_was_deleted_meanwhile_is_forgotten(stage: Stage) -> None:
-    """There is nothing to be put back, and that is said."""
+    """There is nothing to be put back, and that is said; nobody asked for it."""
     stage.send(85)
     stage.services.delete(RANKER)
     stage.send(86)
     assert "was deleted meanwhile" in stage.posts[-1]
+    assert "Asked for by" not in stage.posts[-1]
     assert stage.open() == []
 
 

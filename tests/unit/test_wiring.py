@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from functions import logs, wiring
+from shared.cloud.state_bucket import GcsStateBucket
 from shared.errors import SettingsError, Unavailable
 from shared.settings import Settings
 
 GS = "gs://acme-ml-watchdog/policy.yaml"
-ENVIRONMENT = {"GOOGLE_CLOUD_PROJECT": "acme-ml-watchdog", "WATCHDOG_STATE_BUCKET": "acme-ml-watchdog-state"}
+STATE = "acme-ml-watchdog-state"
+ENVIRONMENT = {"GOOGLE_CLOUD_PROJECT": "acme-ml-watchdog", "WATCHDOG_STATE_BUCKET": STATE}
 OPTIONAL = ("WATCHDOG_POLICY", "WATCHDOG_TASKS_TOPIC", "WATCHDOG_MODE", "WATCHDOG_TIME_BUDGET", "SLACK_BOT_TOKEN", "K_SERVICE")
 
 
@@ -38,7 +42,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def _forget() -> None:
     wiring.settings.cache_clear()
-    wiring.world.cache_clear()
+    wiring._world.cache_clear()
     wiring._read.clear()
 
 
@@ -65,6 +69,26 @@ def test_a_start_with_the_shipped_policy(capsys: pytest.CaptureFixture[str]) -> 
     wiring.start()
     logging.getLogger("shared").info("begun")
     assert json.loads(capsys.readouterr().out)["message"] == "begun"
+
+
+def test_the_ports_are_made_once_however_many_threads_ask_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first requests of a process come side by side; they share one set of clients, also while the policy is being read."""
+    made, begun, go_on = [], threading.Event(), threading.Event()
+
+    def slow(bucket: str) -> GcsStateBucket:
+        made.append(bucket)
+        begun.set()
+        assert go_on.wait(10)
+        return GcsStateBucket(bucket)
+
+    monkeypatch.setattr(wiring, "GcsStateBucket", slow)
+    with ThreadPoolExecutor(4) as functions:
+        waiting = [functions.submit(wiring.watchdog) for _ in range(4)]
+        assert begun.wait(10)
+        assert wiring.policy(wiring.settings()).version == 1
+        go_on.set()
+        worlds = {id(each.result(10).world) for each in waiting}
+    assert (len(worlds), len(made)) == (1, 1)
 
 
 def test_settings_that_are_missing_refuse_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,6 +180,40 @@ def test_the_setting_beats_the_mode_of_the_policy(monkeypatch: pytest.MonkeyPatc
     assert wiring.watchdog().policy.mode == expected
 
 
+ARTIFACTS = "version: 1\nartifacts: [{bucket: abc, runs: '%s', failed_when: [failed_marker]}]"
+
+
+def test_the_signs_of_the_policy_in_force_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every event asks for them; they change with the policy."""
+    monkeypatch.setenv("WATCHDOG_POLICY", GS)
+    source = Source(monkeypatch)
+    source.texts = [ARTIFACTS % "a/{run}/", ARTIFACTS % "b/{run}/"]
+    first = wiring.watch()
+    assert wiring.watch() is first
+    assert first.signs("abc", "a/r/_FAILED")
+    source.now += wiring.POLICY_FOR
+    second = wiring.watch()
+    assert (bool(second.signs("abc", "a/r/_FAILED")), bool(second.signs("abc", "b/r/_FAILED"))) == (False, True)
+    assert source.reads == 2
+
+
+def test_the_state_bucket_cannot_be_watched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The rule is named, and what to do; every such rule is."""
+    file = tmp_path / "policy.yaml"
+    rules = [
+        f"- {{bucket: {bucket}, runs: '{number}/{{run}}/', failed_when: [mlflow]}}" for number, bucket in enumerate(("abc", STATE, STATE))
+    ]
+    file.write_text("\n".join(["version: 1", "artifacts:", *rules]))
+    monkeypatch.setenv("WATCHDOG_POLICY", str(file))
+    with pytest.raises(SettingsError) as refused:
+        wiring.start()
+    assert [fault.split(" is ")[0] for fault in refused.value.faults] == [
+        f"{file}: artifacts[{number}].bucket: {STATE}" for number in (1, 2)
+    ]
+    assert "the state bucket can't be watched" in refused.value.faults[0]
+    assert "keep the runs in another bucket, or give the watchdog one of its own" in refused.value.faults[0]
+
+
 def test_the_world_is_made_once_a_process() -> None:
     """Its clients and the quota are shared by all invocations; a watchdog is each one's own."""
     first, second = wiring.watchdog(), wiring.watchdog()
@@ -168,7 +226,7 @@ def test_without_slack_and_a_tasks_topic() -> None:
     """Messages go to the log, and the tick alone carries on."""
     world = wiring.watchdog().world
     assert (world.messenger, world.tasks) == (None, None)
-    assert set(world.fleets) == {"service", "worker_pool"}
+    assert set(world.fleets) == {"bucket", "service", "worker_pool"}
 
 
 def test_with_everything_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,61 @@
+"""The objects of a plan, written down before any of them is changed: one JSON object a line, compressed. Pure."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from shared.errors import JournalError
+from shared.model import StorageObject
+
+
+def pack(objects: Iterable[StorageObject]) -> bytes:
+    """The manifest of these objects; the same objects give the same bytes."""
+    lines = (json.dumps(_line(each), separators=(",", ":")) for each in objects)
+    return gzip.compress("\n".join(lines).encode(), compresslevel=5, mtime=0)
+
+
+def unpack(data: bytes, name: str) -> list[StorageObject]:
+    """The objects of a manifest.
+
+    Args:
+        data: As it was written.
+        name: The manifest's name, for people.
+
+    Raises:
+        JournalError: It is damaged.
+    """
+    try:
+        return [_object(json.loads(line)) for line in gzip.decompress(data).decode().splitlines()]
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise JournalError(name, f"is damaged ({type(error).__name__}: {error}); put an earlier version of the object back") from error
+
+
+def _line(each: StorageObject) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "name": each.name,
+        "generation": each.generation,
+        "size": each.size,
+        "storage_class": each.storage_class,
+        "created": each.created.isoformat(),
+        "crc32c": each.crc32c,
+    }
+    if each.noncurrent_since:
+        line["noncurrent_since"] = each.noncurrent_since.isoformat()
+    return line
+
+
+def _object(line: dict[str, Any]) -> StorageObject:
+    noncurrent = line.get("noncurrent_since")
+    return StorageObject(
+        name=line["name"],
+        generation=int(line["generation"]),
+        size=int(line["size"]),
+        storage_class=line["storage_class"],
+        created=datetime.fromisoformat(line["created"]),
+        crc32c=line["crc32c"],
+        noncurrent_since=datetime.fromisoformat(noncurrent) if noncurrent else None,
+    )
