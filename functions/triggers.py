@@ -45,7 +45,10 @@ def storage_event(event: CloudEvent) -> None:
 
     def answer(watchdog: Watchdog) -> None:
         written = events.object_written(kind, data)
-        _said([watchdog.notice(written, suspect) for suspect in suspects])
+        outcomes = [watchdog.notice(written, suspect) for suspect in suspects]
+        signs = [outcome for outcome in outcomes if outcome.what != "no sign"]
+        if signs:
+            _said(signs)
 
     _settle(answer)
 

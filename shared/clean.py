@@ -317,7 +317,7 @@ class Cleaner:
             if clock.monotonic() >= self.deadline:
                 return False
             check(index)
-            objects = unpack(self.journal.manifest(portion.manifest), portion.manifest)[portion.settled :]
+            objects = unpack(self.journal.manifest(portion.manifest), portion.manifest, portion.objects)[portion.settled :]
             alive = ""
             for batch, answers in batches.each(objects, operate):
                 if len(batch) > 1 and all(answer.fate == "denied" for answer in answers):

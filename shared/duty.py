@@ -16,7 +16,7 @@ from shared.model import BucketFacts, Resource, StorageObject
 from shared.policy import Policy
 from shared.policy_artifacts import ArtifactRule, Condition
 from shared.ports import Answer, ObjectStore
-from shared.runs import LIMIT, says
+from shared.runs import LIMIT, says, tells
 from shared.verdict import Judge, LeftAlone, RunJudge, held_by
 
 
@@ -107,6 +107,8 @@ class RunDuty:
         for reason in self.rule.unless:
             if words := self._says(reason):
                 raise LeftAlone(f"{words} (`unless` in the policy)")
+        if self.job.occasion == "abandoned":
+            self._raise_if_no_run()
         found = self.objects.find(self.job.bucket, sign.object)
         shown = sign.object.removeprefix(self.job.prefix)
         if found is None:
@@ -115,12 +117,24 @@ class RunDuty:
             raise LeftAlone(f"{shown} was written anew at {found.created:%Y-%m-%d %H:%M:%S} UTC")
         return sign.but(at=found.created)
 
+    def _raise_if_no_run(self) -> None:
+        """Where runs have status files, a folder without one is something else, such as the models that MLflow keeps beside its runs."""
+        known = [condition for condition in (*self.rule.failed_when, *self.rule.unless) if condition.has]
+        contents = ((condition, self._content(condition.object)) for condition in known)
+        if known and not any(content is not None and tells(condition, content) for condition, content in contents):
+            files = " or ".join(sorted({condition.object for condition in known}))
+            raise LeftAlone(f"it has no {files} that says how a run stands, so it is not known to be one")
+
     def _says(self, reason: Condition) -> str | None:
-        name = self.job.prefix + reason.object
+        if not reason.has:
+            return f"{reason.object} is there" if self.objects.find(self.job.bucket, self.job.prefix + reason.object) else None
+        content = self._content(reason.object)
+        return None if content is None else says(reason, content)
+
+    def _content(self, relative: str) -> bytes | None:
+        name = self.job.prefix + relative
         found = self.objects.find(self.job.bucket, name)
-        if found is None or not reason.has:
-            return f"{reason.object} is there" if found else None
-        return says(reason, self.objects.read(self.job.bucket, name, generation=found.generation, limit=LIMIT))
+        return self.objects.read(self.job.bucket, name, generation=found.generation, limit=LIMIT) if found else None
 
     def judge(self, job: Job, now: datetime) -> Judge:
         """See `RunJudge`."""

@@ -27,6 +27,7 @@ CALLED_OFF: frozenset[Stage] = frozenset({"noticed", "waiting", "planning", "ref
 """Nothing was changed yet, so that it can be called off without a trace."""
 UNDOABLE: frozenset[Stage] = frozenset({"working", "done"})
 
+RUN = "{run}"
 NAMED = 20
 """How many objects that were not changed are named in the journal; all of them stand in the log."""
 
@@ -204,8 +205,9 @@ class Job(Record):
 
     @property
     def run(self) -> str:
-        """The run's own name, the last part of its folder."""
-        return self.prefix.rstrip("/").rsplit("/", 1)[-1]
+        """The run's own name: the part of its folder that stands where the rule has its placeholder."""
+        parts, pattern = self.prefix.rstrip("/").split("/"), self.rule.split("/")
+        return parts[pattern.index(RUN)] if RUN in pattern and pattern.index(RUN) < len(parts) else parts[-1]
 
     @property
     def changed(self) -> int:

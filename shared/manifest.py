@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -18,20 +19,28 @@ def pack(objects: Iterable[StorageObject]) -> bytes:
     return gzip.compress("\n".join(lines).encode(), compresslevel=5, mtime=0)
 
 
-def unpack(data: bytes, name: str) -> list[StorageObject]:
+def unpack(data: bytes, name: str, count: int) -> list[StorageObject]:
     """The objects of a manifest.
 
     Args:
         data: As it was written.
         name: The manifest's name, for people.
+        count: How many objects were written.
 
     Raises:
         JournalError: It is damaged.
     """
     try:
-        return [_object(json.loads(line)) for line in gzip.decompress(data).decode().splitlines()]
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise JournalError(name, f"is damaged ({type(error).__name__}: {error}); put an earlier version of the object back") from error
+        objects = [_object(json.loads(line)) for line in gzip.decompress(data).decode().splitlines()]
+    except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _damaged(name, f"{type(error).__name__}: {error}") from error
+    if len(objects) != count:
+        raise _damaged(name, f"it lists {len(objects):,} of {count:,} objects")
+    return objects
+
+
+def _damaged(name: str, why: str) -> JournalError:
+    return JournalError(name, f"is damaged ({why}); put an earlier version of the object back")
 
 
 def _line(each: StorageObject) -> dict[str, Any]:

@@ -129,6 +129,17 @@ def says(condition: Condition, content: bytes) -> str | None:
     return f"{condition.object} says {', '.join(f'{key}: {value}' for key, value in found.items())}"
 
 
+def tells(condition: Condition, content: bytes) -> bool:
+    """Whether the object's content has the keys that the condition looks into, whatever they say: what has them is a run's status.
+
+    Args:
+        condition: One with a `has`.
+        content: The object's content; with more than `LIMIT` bytes it tells nothing.
+    """
+    data = _mapping(condition.object, content)
+    return all(_at(data, key) is not None for key in condition.has)
+
+
 def kept(rule: ArtifactRule, relative: str) -> bool:
     """Whether the policy keeps the object of this name, relative to its run; upper and lower case differ.
 

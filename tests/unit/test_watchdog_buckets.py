@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -274,17 +276,17 @@ def test_nobody_elses_rule_is_lost_and_none_of_ours_is_left_in_any_story(story: 
             peoples = [rule for rule in peoples if rule != how]
             stage.buckets.put(ARTIFACTS, *(rule for rule in stage.rules(ARTIFACTS) if rule != how))
         elif what == "spend":
-            _alive(lambda cost=how: stage.send(cost))
+            _alive(partial(stage.send, how))
         elif what == "tick":
-            _alive(lambda minutes=how: stage.tick(minutes))
+            _alive(partial(stage.tick, how))
         elif what == "restore":
-            _alive(lambda: stage.ann().restore_all())
+            _alive(stage.ann().restore_all)
         elif what == "crash":
             stage.strike("*", Crash, number=how)
         elif what == "no answer":
             stage.strike("patch bucket", lambda: Unavailable("no answer"), side=how)
         else:
-            stage.meanwhile("patch bucket", lambda rule=how: people_add(rule))
+            stage.meanwhile("patch bucket", partial(people_add, how))
         assert [rule for rule in stage.rules(ARTIFACTS) if rule not in (OURS, LATER)] == peoples
     stage.heal()
     stage.clock.sleep(120)
@@ -294,6 +296,6 @@ def test_nobody_elses_rule_is_lost_and_none_of_ours_is_left_in_any_story(story: 
     assert stage.open() == []
 
 
-def _alive(do: Any) -> None:
+def _alive(do: Callable[[], object]) -> None:
     with contextlib.suppress(Crash):
         do()
