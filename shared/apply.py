@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from shared import plan as planning
+from shared.actions import blend
 from shared.carry_out import AFTER_ANOTHER, Crew, Job, Result, park, restore
 from shared.entry import UNSETTLED, Entry, StepRecord, TargetRecord, backoff
 from shared.journal import BUDGET_ENTRIES, Journal
@@ -192,7 +193,7 @@ def step_of(entry: Entry, target: TargetRecord) -> StepRecord:
 
 def _beneath(entry: Entry, others: Iterable[Entry]) -> dict[str, Mapping[str, Any]]:
     """What other entries still want of the resources that this one took over from them: that is put back, and not what was there before them."""
-    mine = {target.resource: (target.rank, entry.key) for target in entry.targets if not planning.stands_beside(target)}
+    mine = {target.resource: target for target in entry.targets if not planning.stands_beside(target)}
     lower = sorted(
         (
             (target.rank, other.key, target)
@@ -203,8 +204,20 @@ def _beneath(entry: Entry, others: Iterable[Entry]) -> dict[str, Mapping[str, An
         key=lambda each: each[:2],
     )
     return {
-        target.resource: target.wrote or target.wanted for rank, key, target in lower if (rank, key) < mine.get(target.resource, (0, ""))
+        target.resource: _as_found(mine[target.resource], target)
+        for rank, key, target in lower
+        if target.resource in mine and (rank, key) < (mine[target.resource].rank, entry.key)
     }
+
+
+def _as_found(upper: TargetRecord, lower: TargetRecord) -> Mapping[str, Any]:
+    """The state that the lower plan made, with what people had changed of it when the upper one found it."""
+    wrote = lower.wanted if lower.wrote is None else lower.wrote
+    changes = planning.changes_of(upper.use)
+    if changes is None:
+        return wrote
+    ours = (wrote, lower.found)
+    return blend(changes.groups(upper.found, ours, wrote), live=upper.found, ours=ours, original=wrote)
 
 
 def _log(session: Session, target: TargetRecord) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from shared.errors import Conflict, Gone, Unavailable
 from shared.model import NO_LABELS, Place, Resource, canonical
-from shared.ports import Fleet, Seen, World
+from shared.ports import Seen
 from shared.watchdog import Watchdog
 from tests.doubles import Hooks
 from tests.stage import PROJECT, Stage
@@ -136,18 +136,8 @@ class BucketStage(Stage):
 
     def watchdog(self, **more: Any) -> Watchdog:
         """A fresh invocation that sees them too."""
-        fleets: dict[str, Fleet] = {"bucket": self.buckets, "service": self.services, "worker_pool": self.pools}
-        nothing: Any = None
-        world = World(
-            state=self.bucket,
-            fleets=fleets,
-            objects=nothing,
-            messenger=self.messenger,
-            tasks=self.tasks,
-            clock=self.clock,
-            workers=self.workers,
-        )
-        return Watchdog(world, self.policy, project=PROJECT, **more)
+        made = super().watchdog(**more)
+        return replace(made, world=replace(made.world, fleets={**made.world.fleets, "bucket": self.buckets}))
 
     def rules(self, name: str) -> Sequence[Rule]:
         """The bucket's rules now."""

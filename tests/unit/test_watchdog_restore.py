@@ -55,6 +55,19 @@ def test_two_budgets_that_hold_one_service_give_it_back_in_either_order(stage: S
     assert stage.open() == []
 
 
+@pytest.mark.parametrize("order", [("training 0.8", "serving 1"), ("serving 1", "training 0.8")], ids=["lower first", "higher first"])
+def test_what_a_person_changed_between_two_plans_stays_theirs(stage: Stage, order: tuple[str, str]) -> None:
+    """The higher plan found the maximum that a person had set, and neither of the two puts another one back."""
+    stage.send(85, **TRAINING)
+    stage.services.deploy(RANKER, "bob@acme.example", maximum=4)
+    stage.send(101, **SERVING)
+    entries = keys(stage)
+    stage.ann().restore_entry(entries[order[0]])
+    assert stage.state(RANKER) == (OFF if order[0] == "training 0.8" else scaling(maximum=4))
+    stage.ann().restore_entry(entries[order[1]])
+    assert stage.state(RANKER) == scaling(minimum=2, maximum=4)
+
+
 def test_a_budget_whose_period_ends_gives_back_only_what_it_asked_for(stage: Stage) -> None:
     """The other budget's step stands until its own period ends."""
     stage.send(85, **TRAINING)
