@@ -138,7 +138,8 @@ def _plan(asked: argparse.Namespace) -> int:
 
 def _list(asked: argparse.Namespace) -> int:
     survey = _by_hand(asked).survey()
-    for entry in survey.entries:
+    shown = [entry for entry in survey.entries if not (entry.job and entry.job.parent)]
+    for entry in shown:
         steps = ", ".join(f"{step.key} {step.state}" for step in entry.steps) or "a notice"
         print(report_jobs.line(entry) if entry.job else f"{entry.key}  {len(entry.parked())} parked, {steps}")
     if not survey.entries and not survey.faults:
@@ -155,7 +156,7 @@ def _show(asked: argparse.Namespace) -> int:
 def _restore(asked: argparse.Namespace) -> int:
     by_hand = _by_hand(asked)
     if asked.entry:
-        outcomes = [by_hand.restore_entry(asked.entry)]
+        outcomes = by_hand.restore_entry(asked.entry)
     else:
         outcomes = by_hand.restore_all() if asked.all else by_hand.restore_resource(asked.service)
     unreadable = () if asked.entry else by_hand.survey().faults

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from sandbox import estate
+from sandbox import estate, training
 from sandbox.cloud import ROOT, Ports, Sandbox
 from sandbox.faults import Fault
 from sandbox.functions import Functions
@@ -130,8 +130,9 @@ def _demo(asked: argparse.Namespace) -> int:
     with _everything(_POLICY, asked.port, wait=_DEMO_WAIT, tick=_DEMO_TICK, months_back=1, faults=asked.fault) as running:
         waits = ", ".join(running.waits)
         teller.opening(
-            f"{len(estate.SEEDS)} Cloud Run services and worker pools in two regions, a budget of {estate.AMOUNT:,} USD and a Slack channel, all on this "
-            "machine. At work on them: the functions as they are deployed, with Google's and Slack's own clients. "
+            f"{len(estate.SEEDS)} Cloud Run services and worker pools in two regions, a bucket with {len(training.RUNS)} MLflow runs, a budget of "
+            f"{estate.AMOUNT:,} USD and a Slack channel, all on this machine. At work on them: the functions as they are deployed, with Google's and "
+            "Slack's own clients. "
             f"The policy is policy.yaml, but for its waits: {waits} are {_DEMO_WAIT} s here, and the clock ticks every second instead of every minute. "
             "The story begins last month.",
             running.page,

@@ -18,11 +18,14 @@ from sandbox.run import RunServer
 from sandbox.run_model import RunModel
 from sandbox.serve import GrpcServer, HttpServer
 from sandbox.slack import Slack
+from sandbox.storage_events import Notifications
 from sandbox.storage_model import Storage
+from sandbox.storage_resources import SOFT_DELETE_DEFAULT
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = "acme-ml-staging"
 STATE_BUCKET = "acme-ml-watchdog-state"
+ARTIFACTS_BUCKET, ARTIFACTS_REGION = "acme-ml-artifacts", "us-central1"
 SIGNING_SECRET = "sandbox-signing-secret"  # noqa: S105  # it opens nothing
 
 
@@ -46,8 +49,10 @@ class Sandbox:
         pubsub: Topics and their deliveries.
         budgets: Billing budgets.
         storage: Buckets.
+        notifications: What buckets tell of their changes.
         slack: The workspace.
         budget_topic: Where budgets send their notifications.
+        artifacts_topic: Eventarc's own, for the trigger on the bucket of the training runs.
         tasks_topic: Where the clock and the watchdog itself send tasks.
 
     Raises:
@@ -76,6 +81,11 @@ class Sandbox:
         for topic in (self.budget_topic, self.tasks_topic):
             self.pubsub.create_topic(topic)
         self.storage.create_bucket(STATE_BUCKET, project=project, versioning={"enabled": True})
+        self.storage.create_bucket(
+            ARTIFACTS_BUCKET, project=project, location=ARTIFACTS_REGION, softDeletePolicy={"retentionDurationSeconds": SOFT_DELETE_DEFAULT}
+        )
+        self.notifications = Notifications(self.storage, self.pubsub, project)
+        self.artifacts_topic = self.notifications.trigger(ARTIFACTS_BUCKET, location=ARTIFACTS_REGION)
         with ExitStack() as stack:
             stack.callback(self.pubsub.close)
             handlers = [*RunServer(self.run).handlers(), *self.pubsub.handlers(), *self.budgets.handlers()]

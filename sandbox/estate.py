@@ -1,4 +1,4 @@
-"""The demo's estate: what an ML team runs in two regions, and the budget over it."""
+"""The demo's estate: what an ML team runs in two regions, what its training runs have written, and the budget over all of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Literal
 from google.cloud.billing import budgets_v1
 from google.type import money_pb2
 
+from sandbox import training
 from sandbox.budget_rules import PACIFIC
 from sandbox.cloud import STATE_BUCKET, Sandbox
 from sandbox.functions import SERVICES
@@ -107,7 +108,6 @@ SEEDS: tuple[Seed, ...] = (
     Seed("production", EU, "embedder-prod", "nlp", _warm(3, 60), demand=4),
     Seed("production", EU, "llm-gateway-prod", "platform", _warm(3, 80), demand=5),
     Seed("production", EU, "feature-store-prod", "platform", _warm(2, 40), demand=2),
-    Seed("production", EU, "moderation-prod", "nlp", _warm(2, 20), demand=2),
     Seed("production", EU, "image-tagger-prod", "vision", _warm(2, 20), demand=3),
     Seed("protected", US, "sales-demo-staging", "platform", _warm(1, 4, "1", "1Gi"), demand=1),
     Seed("function", EU, "ingest-events", "platform", Shape(function=True, service_min=1, service_max=10)),
@@ -125,7 +125,7 @@ def month_start(now: datetime, months: int = 0) -> datetime:
 
 
 def build(sandbox: Sandbox, *, months_back: int = 1) -> None:
-    """Put everything there: services, worker pools, and the budget with nothing spent in a month that is over.
+    """Put everything there: services, worker pools, training runs, and the budget with nothing spent in a month that is over.
 
     A budget's period that lies in the future is refused by the watchdog, so there has to be a month to go on to.
     """
@@ -135,6 +135,7 @@ def build(sandbox: Sandbox, *, months_back: int = 1) -> None:
             sandbox.run.add_worker_pool(sandbox.project, seed.region, seed.name, **shape)
         else:
             sandbox.run.add_service(sandbox.project, seed.region, seed.name, demand=seed.demand, **shape)
+    training.build(sandbox.storage, datetime.now(UTC))
     forecast = budgets_v1.ThresholdRule.Basis.FORECASTED_SPEND
     rules = [budgets_v1.ThresholdRule(threshold_percent=percent) for percent in (0.5, 0.8, 1.0, 1.2)]
     rules.append(budgets_v1.ThresholdRule(threshold_percent=0.9, spend_basis=forecast))

@@ -19,10 +19,12 @@ from types import TracebackType
 from typing import Self
 
 from sandbox.cloud import ROOT, Sandbox
+from sandbox.push import Form
 from sandbox.serve import HOST
+from sandbox.storage_events import storage_event
 
-BUDGET_ALERT, TASK = "budget_alert", "task"
-SERVICES = {BUDGET_ALERT: "cost-watchdog-budget-alert", TASK: "cost-watchdog-task"}
+BUDGET_ALERT, STORAGE_EVENT, TASK = "budget_alert", "storage_event", "task"
+SERVICES = {BUDGET_ALERT: "cost-watchdog-budget-alert", STORAGE_EVENT: "cost-watchdog-storage-event", TASK: "cost-watchdog-task"}
 """The Cloud Run service that each target would be deployed as."""
 
 _INHERITED = ("LANG", "LC_ALL", "PATH", "TMPDIR")
@@ -48,11 +50,10 @@ class Function:
         self.log = folder / f"{target}.log"
         self._port = _free_port()
         self.url = f"http://{HOST}:{self._port}/"
-        inherited = {name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)}
         home = folder / target
         home.mkdir(exist_ok=True)
         own = {"HOME": str(home), "K_SERVICE": SERVICES.get(target, target), "PYTHONUNBUFFERED": "1"}
-        self._environment = {**inherited, **own, **environment}
+        self._environment = {**_inherited(), **own, **environment}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -148,7 +149,7 @@ class Functions:
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="cost-watchdog-"))
         variables = {**sandbox.environment(), **(environment or {})}
-        self.by_target = {target: Function(target, variables, self._folder) for target in (BUDGET_ALERT, TASK)}
+        self.by_target = {target: Function(target, variables, self._folder) for target in SERVICES}
         self.ticker = Ticker(sandbox, tick_every) if tick_every else None
         try:
             for function in self.by_target.values():
@@ -158,8 +159,8 @@ class Functions:
         except BaseException:
             self.close()
             raise
-        for topic, target in ((sandbox.budget_topic, BUDGET_ALERT), (sandbox.tasks_topic, TASK)):
-            sandbox.pubsub.subscribe(topic, self.by_target[target].url, min_backoff=min_backoff)
+        for target, (topic, form) in triggers(sandbox).items():
+            sandbox.pubsub.subscribe(topic, self.by_target[target].url, min_backoff=min_backoff, form=form)
         if self.ticker:
             self.ticker.start()
 
@@ -201,9 +202,36 @@ class Ticker(threading.Thread):
             self.join(timeout=5)
 
 
+def triggers(sandbox: Sandbox) -> dict[str, tuple[str, Form | None]]:
+    """By target the topic that triggers it, and what Eventarc makes of its messages."""
+    return {
+        BUDGET_ALERT: (sandbox.budget_topic, None),
+        STORAGE_EVENT: (sandbox.artifacts_topic, storage_event),
+        TASK: (sandbox.tasks_topic, None),
+    }
+
+
 def tick(sandbox: Sandbox) -> str:
     """Publish one tick, and give its message's id."""
     return sandbox.pubsub.publish(sandbox.tasks_topic, json.dumps({"task": "tick"}).encode(), {})
+
+
+def run_command(sandbox: Sandbox, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m functions`` as a person would in a terminal of their own.
+
+    Raises:
+        subprocess.TimeoutExpired: It takes too long.
+    """
+    with tempfile.TemporaryDirectory(prefix="cost-watchdog-home-") as home:
+        environment = {**_inherited(), "HOME": home, **sandbox.environment()}
+        command = [sys.executable, "-m", "functions", *arguments]
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
+        )
+
+
+def _inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)}
 
 
 def _free_port() -> int:

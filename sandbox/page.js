@@ -72,7 +72,7 @@ function slider(budget, label, value, name) {
 function marks(budget, basis, amount) {
   const line = make("div");
   for (const rule of budget.thresholds.filter((each) => each.basis === basis)) {
-    const mark = make("span", { class: amount >= rule.percent * budget.amount ? "passed" : "", text: `${Math.round(rule.percent * 100)} %` });
+    const mark = make("span", { class: amount >= rule.percent * budget.amount ? "passed" : "", text: `${Math.round(rule.percent * 100)}%` });
     mark.style.left = `${(rule.percent * 100) / 1.5}%`;
     line.append(mark);
   }
@@ -95,17 +95,21 @@ function budgetCard(budget) {
 
 // Services and worker pools
 
-function cell(each) {
-  const now = each.state === "warm" ? `${each.instances} warm` : each.state;
-  const line = make("span", { class: "line" }, make("span", { class: "now", text: now }), ` · ${each.scaling}`);
-  const badges = make("span", { class: "line" }, ...each.badges.map((badge) => make("span", { class: "badge", text: badge })));
+const line = (...inside) => make("span", { class: "line" }, ...inside);
+
+function box(each, classes, ...lines) {
   const button = make("button", {
     type: "button", "data-key": each.key, title: each.details.map(([name, text]) => `${name}: ${text}`).join("\n"),
-    class: `cell ${each.state} ${each.env === "prod" ? "prod" : ""} ${each.changing ? "changing" : ""}`,
-    on: { click: () => openDetails(each.key) },
-  }, make("span", { class: "name", text: each.name }), line);
-  if (each.badges.length) button.append(badges);
+    class: `cell ${each.state} ${classes}`, on: { click: () => openDetails(each.key) },
+  }, make("span", { class: "name", text: each.name }), ...lines);
+  if (each.badges.length) button.append(line(...each.badges.map((badge) => make("span", { class: "badge", text: badge }))));
   return make("li", {}, button);
+}
+
+function cell(each) {
+  const now = each.state === "warm" ? `${each.instances} warm` : each.state;
+  const classes = `${each.env === "prod" ? "prod" : ""} ${each.changing ? "changing" : ""}`;
+  return box(each, classes, line(make("span", { class: "now", text: now }), ` · ${each.scaling}`));
 }
 
 function regions(list) {
@@ -120,14 +124,44 @@ function regions(list) {
   });
 }
 
+// Training runs
+
+function trainingRun(each) {
+  const lines = [line(make("span", { class: "now", text: each.state })), line(each.amount)];
+  if (each.deleted) lines.push(make("span", { class: "line quiet", text: each.deleted }));
+  return box(each, "", ...lines);
+}
+
+function trainingRuns(list) {
+  return [...new Set(list.map((each) => each.group))].flatMap((group) => {
+    const inside = list.filter((each) => each.group === group);
+    return [make("h3", { text: `${group} · ${inside.length}` }), make("ul", { class: "cells", "aria-label": group }, ...inside.map(trainingRun))];
+  });
+}
+
+// What can be done to what was clicked
+
+const RUN_VERBS = [["fail", "Let it fail"], ["retry", "Retry it"], ["promote", "Promote it"]];
+
+function verbs(each) {
+  const button = (text, path, body) => make("button", { type: "button", text, on: { click: () => { byId("details").close(); send(path, body); } } });
+  if (each.kind !== "run") return [button("Deploy over it", "/deploy", { resource: each.key })];
+  return RUN_VERBS.map(([what, text]) => button(text, "/run", { run: each.key, what }));
+}
+
+function find(key) {
+  return [...current.services, ...current.pools, ...current.artifacts.runs].find((one) => one.key === key);
+}
+
 function openDetails(key) {
   opened = key;
+  byId("details-verbs").replaceChildren(...verbs(find(key)));
   drawDetails();
   byId("details").showModal();
 }
 
 function drawDetails() {
-  const each = [...current.services, ...current.pools].find((one) => one.key === opened);
+  const each = find(opened);
   if (!each) return;
   byId("details-name").textContent = each.name;
   byId("details-list").replaceChildren(...each.details.flatMap(([name, text]) => [make("dt", { text: name }), make("dd", { text })]));
@@ -167,7 +201,7 @@ function drawSlack(channel) {
   byId("channel").textContent = channel.name;
   const place = byId("messages");
   const atEnd = place.scrollHeight - place.scrollTop - place.clientHeight < 80;
-  const empty = [make("p", { class: "empty", text: "No messages yet. Spend more than half of the budget." })];
+  const empty = [make("p", { class: "empty", text: "No messages yet. Spend more than half of the budget, or let a training run fail." })];
   const changed = draw("messages", channel.messages, (messages) => (messages.length ? messages.map(message) : empty));
   const last = place.lastElementChild;
   if (changed && atEnd && last) place.scrollTop = last.offsetTop - place.offsetTop;
@@ -206,6 +240,9 @@ async function refresh() {
   byId("services-count").textContent = `${data.services.length} services, ${running} instances running`;
   draw("services", data.services, regions);
   draw("pools", data.pools, regions);
+  const bucket = data.artifacts;
+  byId("runs-count").textContent = `gs://${bucket.name}: ${bucket.live}; ${bucket.deleted}`;
+  draw("runs", bucket.runs, trainingRuns);
   draw("buckets", data.buckets, (list) => list.map((each) => make("li", { text: `${each.name}: ${each.objects} objects, ${each.bytes.toLocaleString("en")} bytes` })));
   draw("journal", data.journal, (list) => list.map((each) => make("li", { text: `${each.updated.slice(11, 19)}  ${each.name}` })));
   draw("faults", data.faults, (list) => list.map((text) => make("li", { text })));
@@ -221,7 +258,6 @@ byId("fault").addEventListener("submit", (event) => {
   send("/fault", { method: asked.get("method"), status: status === "drop" ? status : Number(status), times: asked.get("times") ? Number(asked.get("times")) : null });
 });
 byId("mend").addEventListener("click", () => send("/fault", { clear: true }));
-byId("deploy").addEventListener("click", () => { byId("details").close(); send("/deploy", { resource: opened }); });
 
 async function poll() {
   await refresh();

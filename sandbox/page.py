@@ -15,12 +15,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sandbox import training
 from sandbox.cloud import Sandbox
 from sandbox.estate import month_start
 from sandbox.faults import Fault
 from sandbox.functions import Functions
 from sandbox.grpc_errors import RefusedError
 from sandbox.page_state import state
+from sandbox.storage_errors import ApiError
+from sandbox.storage_model import Storage
 
 SOMEBODY = "alex@acme-ml.example"
 _FILES = {"/": ("page.html", "text/html"), "/page.css": ("page.css", "text/css"), "/page.js": ("page.js", "text/javascript")}
@@ -30,6 +33,11 @@ _HEADERS = {
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
+}
+_RUN_VERBS: dict[str, tuple[Callable[[Storage, str], object], str]] = {
+    "fail": (training.fail, "has failed, and says so"),
+    "retry": (training.retry, "was retried, and has succeeded"),
+    "promote": (training.promote, "was promoted: _KEEP is in it"),
 }
 _LOCAL = ("127.0.0.1", "localhost")
 
@@ -53,6 +61,7 @@ class Page:
             "/next-month": self._next_month,
             "/fault": self._fault,
             "/deploy": self._deploy,
+            "/run": self._run,
         }
 
     def app(self) -> Starlette:
@@ -85,7 +94,7 @@ class Page:
             asked = _object(await request.body())
             with self._lock:
                 return _said(200, self._verbs[request.url.path](asked))
-        except (_NotPossible, RefusedError) as error:
+        except (_NotPossible, RefusedError, ApiError) as error:
             return _said(400, error.text if isinstance(error, RefusedError) else str(error))
 
     def _spend(self, asked: dict[str, Any]) -> str:
@@ -128,6 +137,18 @@ class Page:
         resource = _text(asked, "resource")
         deploy_over(self._sandbox, resource)
         return f"{SOMEBODY} deployed {resource.rpartition('/')[2]}."
+
+    def _run(self, asked: dict[str, Any]) -> str:
+        """``{"run": FOLDER, "what": "fail"}``, or ``retry`` or ``promote``."""
+        folder, what = _text(asked, "run"), _text(asked, "what")
+        run = next((each for each in training.seen(self._sandbox.storage) if each.folder == folder), None)
+        if run is None:
+            raise _NotPossible(f"There is no run in {folder!r}.")
+        if what not in _RUN_VERBS:
+            raise _NotPossible(f"what has to be one of {', '.join(_RUN_VERBS)}.")
+        act, said = _RUN_VERBS[what]
+        act(self._sandbox.storage, folder)
+        return f"{run.name} {said}."
 
 
 def deploy_over(sandbox: Sandbox, resource: str) -> None:

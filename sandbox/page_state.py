@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.cloud import STATE_BUCKET, Sandbox
+from sandbox import training
+from sandbox.cloud import ARTIFACTS_BUCKET, STATE_BUCKET, Sandbox
 from sandbox.estate import month_start
 from sandbox.faults import Fault
 from sandbox.functions import SERVICES, Functions
 from sandbox.slack_view import view
+from sandbox.storage_state import Stored
+from shared.slack_text import plural, volume
 
 LOG_LINES = 40
 _MESSAGES = 60
@@ -30,6 +34,7 @@ def state(sandbox: Sandbox, functions: Functions | None) -> dict[str, Any]:
         "time": f"{now:%H:%M:%S} UTC",
         "services": [each for each in running if each["kind"] == "service"],
         "pools": [each for each in running if each["kind"] != "service"],
+        "artifacts": next(_artifacts(sandbox, bucket) for bucket in buckets if bucket["name"] == ARTIFACTS_BUCKET),
         "budgets": [_budget(each, now) for each in sandbox.budgets.snapshot()],
         "buckets": [{key: bucket[key] for key in ("name", "objects", "bytes")} for bucket in buckets],
         "journal": [each for bucket in buckets if bucket["name"] == STATE_BUCKET for each in bucket["newest"]],
@@ -108,6 +113,49 @@ def _details(each: dict[str, Any]) -> Iterable[tuple[str, str]]:
     yield "Billing", "" if each["kind"] != "service" else "request-based" if each["cpu_idle"] else "instance-based"
     yield "Last changed by", each["last_modifier"]
     yield "Resource", each["resource"]
+
+
+def _artifacts(sandbox: Sandbox, bucket: dict[str, Any]) -> dict[str, Any]:
+    """The bucket of the training runs, and each of them."""
+    return {
+        "name": bucket["name"],
+        "live": _amount(bucket["objects"], bucket["bytes"]),
+        "deleted": f"{bucket['soft_deleted_objects']:,} soft-deleted, {volume(bucket['soft_deleted_bytes'])}",
+        "runs": [_training_run(run) for run in training.seen(sandbox.storage)],
+    }
+
+
+def _training_run(run: training.Seen) -> dict[str, Any]:
+    size, deleted_size = _size(run.live), _size(run.deleted)
+    emptied = run.state == "failed" and deleted_size > size
+    amount = _amount(len(run.live), size)
+    tops = Counter(each.name.removeprefix(run.folder).partition("/")[0] for each in run.live)
+    deleted = f"{len(run.deleted):,} soft-deleted, {volume(deleted_size)}" if run.deleted else ""
+    details = {
+        "State": run.state,
+        "Artifacts": f"{amount}{f'; {deleted}' if deleted else ''}",
+        "Objects": ", ".join(f"{count} in {name}/" if count > 1 else name for name, count in sorted(tops.items())),
+        "Folder": f"gs://{ARTIFACTS_BUCKET}/{run.folder}",
+    }
+    return {
+        "key": run.folder,
+        "kind": "run",
+        "name": run.name,
+        "group": f"experiment {run.experiment}" if run.experiment else "runs/",
+        "state": "deleted" if emptied else run.state,
+        "amount": amount,
+        "deleted": deleted,
+        "badges": ["promoted"] if run.promoted else [],
+        "details": [[name, text] for name, text in details.items() if text],
+    }
+
+
+def _size(objects: Iterable[Stored]) -> int:
+    return sum(each.size for each in objects)
+
+
+def _amount(objects: int, size: int) -> str:
+    return f"{plural(objects, 'object')}, {volume(size)}"
 
 
 def _budget(each: dict[str, Any], now: datetime) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from google import pubsub_v1
 
 from sandbox.faults import Faults
 from sandbox.grpc_errors import RefusedError, invalid, not_found, unary
-from sandbox.push import Delivery, Message, Pusher, Subscription, timestamp
+from sandbox.push import Delivery, Form, Message, Pusher, Subscription, timestamp
 
 _TOPIC = re.compile(r"projects/(?P<project>[^/]+)/topics/(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,254}")
 
@@ -152,6 +152,7 @@ class PubSub:
         max_backoff: float = 600.0,
         max_attempts: int | None = None,
         dead_letter_topic: str | None = None,
+        form: Form | None = None,
     ) -> str:
         """Push the topic's messages to an address from now on; gives the subscription's name.
 
@@ -164,6 +165,7 @@ class PubSub:
             max_attempts: With a dead letter topic 5 to 100, and 5 if not given. Without one only 1, which is Eventarc's way to switch
                 retries off (https://docs.cloud.google.com/eventarc/docs/retry-events).
             dead_letter_topic: The full name of a topic that exists.
+            form: What is sent for a message, where Eventarc makes another event of it than that of Pub/Sub.
 
         Raises:
             RefusedError: A topic does not exist, or `max_attempts` is out of range.
@@ -182,7 +184,7 @@ class PubSub:
             number = len(self._subscriptions) + 1
             name = f"projects/{topic.split('/')[1]}/subscriptions/eventarc-us-central1-trigger-{number:08d}-sub-{number:03d}"
             self._subscriptions.append(
-                Subscription(name, topic, endpoint_url, ack_deadline, min_backoff, max_backoff, max_attempts, dead_letter_topic or "")
+                Subscription(name, topic, endpoint_url, ack_deadline, min_backoff, max_backoff, max_attempts, dead_letter_topic or "", form)
             )
         return name
 

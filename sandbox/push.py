@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from sandbox.faults import Faults
 
+USER_AGENT = "APIs-Google; (+https://developers.google.com/webmasters/APIs-Google.html)"
 _SUCCESS = range(200, 300)
 
 
@@ -56,6 +57,7 @@ class Subscription:
         max_backoff: Seconds between retries at most.
         max_attempts: Deliveries of one message at most; none is until its retention ends.
         dead_letter_topic: Where a message goes after the last of them; empty is nowhere.
+        form: What is sent for a message, by the attempt: the headers, and a body that becomes JSON. None is the event of Pub/Sub itself.
     """
 
     name: str
@@ -66,10 +68,18 @@ class Subscription:
     max_backoff: float
     max_attempts: int | None
     dead_letter_topic: str
+    form: Form | None = None
 
     def backoff(self, attempt: int) -> float:
         """Seconds to wait after the given attempt, counted from 1, has failed."""
         return float(min(self.max_backoff, self.min_backoff * 2.0 ** min(attempt - 1, 64)))
+
+    def request(self, message: Message, attempt: int) -> tuple[dict[str, str], Any]:
+        """The headers and the body that are sent for a message."""
+        return self.form(message, self, attempt) if self.form else (headers(message), envelope(message, self, attempt))
+
+
+Form = Callable[[Message, Subscription, int], tuple[dict[str, str], Any]]
 
 
 @dataclass(frozen=True)
@@ -189,7 +199,8 @@ class Pusher:
         with self._changed:
             self._connections.add(connection)
         try:
-            connection.request("POST", path, json.dumps(envelope(job.message, job.subscription, job.attempt)), headers(job.message))
+            sent, body = job.subscription.request(job.message, job.attempt)
+            connection.request("POST", path, json.dumps(body), sent)
             response = connection.getresponse()
             response.read()
         except (OSError, http.client.HTTPException):
@@ -243,7 +254,7 @@ def headers(message: Message) -> dict[str, str]:
         "ce-time": timestamp(message.published),
         "ce-type": "google.cloud.pubsub.topic.v1.messagePublished",
         "content-type": "application/json",
-        "user-agent": "APIs-Google; (+https://developers.google.com/webmasters/APIs-Google.html)",
+        "user-agent": USER_AGENT,
     }
 
 

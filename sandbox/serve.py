@@ -21,6 +21,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HOST = "127.0.0.1"
 _DROP = "sandbox.drop"
+_TURNS = 4
+"""How often the event loop turns, at most, until a connection that it has just accepted is known and can be cut."""
 _MAX_MESSAGE = 64 * 1024 * 1024  # gRPC's own limit of 4 MB lies below the limits that the stand-ins have to enforce
 
 
@@ -151,6 +153,10 @@ class _Uvicorn(uvicorn.Server):
         await self._ending.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in sockets or []:
+            self._loop.remove_reader(listener)  # a connection that is just being accepted while the server closes would stay open for ever
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):

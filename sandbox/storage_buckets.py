@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sandbox.storage_errors import ApiError, Json, forbidden, invalid, not_found
 from sandbox.storage_resources import bucket_name, bucket_resource, bucket_settings, merged, rfc3339, writable_bucket
 from sandbox.storage_rules import UpdateLimit
-from sandbox.storage_state import UNCONDITIONAL, Bucket, Conditions, generations, utc_now
+from sandbox.storage_state import UNCONDITIONAL, Bucket, Conditions, Stored, generations, utc_now
 
 Write = tuple[datetime, str, str, str, int]
 EventHook = Callable[[str, Json], None]
@@ -46,6 +46,7 @@ class Buckets:
         now: The clock. Soft-deleted objects end and retention runs out by it.
         on_event: Called with an event type and the object's resource after a change is made, one call at a time and in
             the order of the changes. It holds a client up, so it should hand over and return.
+        listening: The buckets whose changes it is called with; none is all of them.
         object_update_limit: Refuse with 429 what exceeds one update a second of the same object, after a burst of five.
         denied: Pairs of bucket and permission that the caller is refused; `testPermissions` leaves them out.
         hold_reason: The reason word of the 403 for a held object.
@@ -63,6 +64,7 @@ class Buckets:
     ) -> None:
         self.now = now
         self.on_event = on_event
+        self.listening: set[str] | None = None
         self.object_update_limit = object_update_limit
         self.denied: set[tuple[str, str]] = set()
         self.hold_reason = "forbidden"
@@ -185,6 +187,18 @@ class Buckets:
         self.writes.append((self.now(), "storage.buckets.delete", name, "", bucket.generation))
 
     # -- for the demo --------------------------------------------------------------------------------------------
+
+    @locked
+    def contents(self, name: str) -> tuple[list[Stored], list[Stored]]:
+        """All live objects of a bucket in the order of their names, and all soft-deleted ones.
+
+        Raises:
+            ApiError: 404.
+        """
+        bucket = self._bucket(name)
+        bucket.expire(self.now())
+        live, deleted = (sorted(shelf, key=lambda each: (each.name, each.generation)) for shelf in (bucket.live, bucket.soft_deleted))
+        return live, deleted
 
     @locked
     def snapshot(self) -> list[Json]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote, unquote_plus
 
-from sandbox import storage_fields
+from sandbox import storage_compose, storage_fields
 from sandbox.storage_errors import ApiError, Json, parameter_error, parameter_required
 from sandbox.storage_listing import MAX_RESULTS, Query, page_token, token_name
 from sandbox.storage_model import Storage
@@ -282,6 +282,13 @@ def _object_restore(storage: Storage, call: Call) -> Answer:
     return 200, storage.restore(bucket, name, number(given, "generation"), conditions(given))
 
 
+def _object_compose(storage: Storage, call: Call) -> Answer:
+    bucket, name = call.names
+    storage.demand(bucket, "storage.objects.create")
+    asked = storage_compose.read(document(call.body))
+    return 200, storage.compose(bucket, name, asked, conditions(call.parameters), key=call.parameters.get("kmsKeyName"))
+
+
 def _copied(storage: Storage, call: Call) -> Json:
     source_bucket, source, bucket, name = call.names
     given = call.parameters
@@ -315,6 +322,7 @@ def _kind(
 _ONE = frozenset({"generation"}) | CONDITIONS
 _PAGED = frozenset({"maxResults", "pageToken", "prefix"})
 _LISTED = _PAGED | {"delimiter", "endOffset", "includeTrailingDelimiter", "matchGlob", "softDeleted", "startOffset", "versions"}
+_COMPOSED = frozenset({"kmsKeyName", "ifGenerationMatch", "ifMetagenerationMatch"})
 _COPIED = frozenset({"sourceGeneration"}) | CONDITIONS | _SOURCE_CONDITIONS
 
 OBJECT_GET: Final = _kind("objects.get", _object_get, _ONE | {"softDeleted"}, storage_fields.OBJECT)
@@ -332,6 +340,7 @@ _KINDS: Final[dict[tuple[str, str], Kind]] = {
     ("PUT", "b/*/o/*"): _kind("objects.update", _object_update, _ONE, storage_fields.OBJECT),
     ("DELETE", "b/*/o/*"): _kind("objects.delete", _object_delete, _ONE, None),
     ("POST", "b/*/o/*/restore"): _kind("objects.restore", _object_restore, _ONE | {"copySourceAcl"}, storage_fields.OBJECT),
+    ("POST", "b/*/o/*/compose"): _kind("objects.compose", _object_compose, _COMPOSED, storage_fields.OBJECT, "objects.get"),
     ("POST", "b/*/o/*/copyTo/b/*/o/*"): _kind("objects.copy", _object_copy, _COPIED, storage_fields.OBJECT, "objects.get"),
     ("POST", "b/*/o/*/rewriteTo/b/*/o/*"): _kind("objects.rewrite", _object_rewrite, _COPIED, storage_fields.REWRITE, "objects.get"),
 }

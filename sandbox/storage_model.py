@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox import storage_listing
+from sandbox import storage_compose, storage_listing
 from sandbox.storage_buckets import Buckets, locked
 from sandbox.storage_errors import ApiError, Json, invalid, no_object, parameter_required
 from sandbox.storage_resources import STORAGE_CLASSES, object_name, object_resource, rfc3339, writable_object
@@ -87,8 +87,9 @@ class Storage(Buckets):
         conditions: Conditions = UNCONDITIONAL,
         *,
         method: str = "storage.objects.insert",
+        key: str | None = None,
     ) -> Json:
-        """Write an object whole, over whatever is live under the name.
+        """Write an object whole, over whatever is live under the name, perhaps encrypted with a key of the customer's.
 
         The properties are named as the API names them; ``crc32c`` and ``md5Hash`` are compared with the bytes.
 
@@ -99,6 +100,7 @@ class Storage(Buckets):
         crc32c, md5 = checked_hashes(data, properties.get("crc32c"), properties.get("md5Hash"))
         now = self.now()
         stored = Stored(object_name(name), generations.next(now), len(data), now, now, crc32c=crc32c, md5=md5, data=data)
+        stored.extra = {"kmsKeyName": storage_compose.key_version(key)} if key else None
         return self._store(holder, stored, writable_object(properties), conditions, method)
 
     @locked
@@ -252,6 +254,49 @@ class Storage(Buckets):
             asked = {"contentType": old.content_type, "metadata": old.metadata, **kept, **asked}
         return self._store(holder, stored, asked, conditions, method)
 
+    @locked
+    def compose(
+        self,
+        bucket: str,
+        name: str,
+        asked: storage_compose.Composition,
+        conditions: Conditions = UNCONDITIONAL,
+        *,
+        key: str | None = None,
+    ) -> Json:
+        """Put an object together of others of the bucket; it has their storage class, and no MD5.
+
+        Sources that are deleted with it are gone for good: neither soft delete nor versions keep them.
+
+        Raises:
+            ApiError: 400, 403, 404, 412, 304 or 429.
+        """
+        holder, now = self._bucket(bucket), self.now()
+        sources = []
+        for each in asked.sources:
+            found = self._object(holder, each.name, each.generation)
+            live = holder.live.one(each.name)
+            Conditions(generation=each.expected).check(live.generation if live else 0, None)
+            sources.append(found)
+        if asked.deletes and any(source.name == name for source in sources):
+            raise invalid("An object cannot be composed of itself and deleted.")
+        data, storage_class, components = storage_compose.composed(sources)
+        properties = {**writable_object(asked.destination), "storageClass": storage_class}
+        crc32c, _ = checked_hashes(data, properties.get("crc32c"), None)
+        stored = Stored(object_name(name), generations.next(now), len(data), now, now, crc32c=crc32c, data=data)
+        stored.extra = {"componentCount": components, **({"kmsKeyName": storage_compose.key_version(key)} if key else {})}
+        spent = list(dict.fromkeys(sources)) if asked.deletes else []
+        if spent:
+            self.demand(bucket, "storage.objects.delete")
+            for source in spent:
+                guard(holder, source, now, archives=False, hold_reason=self.hold_reason)
+        answer = self._store(holder, stored, properties, conditions, "storage.objects.compose")
+        for source in spent:
+            holder.erase(source)
+            self._happened(holder, source, "deleted")
+            self.writes.append((now, "storage.objects.delete", bucket, source.name, source.generation))
+        return answer
+
     @staticmethod
     def _object(bucket: Bucket, name: str, generation: int | None) -> Stored:
         stored = bucket.find(name, generation)
@@ -300,12 +345,14 @@ class Storage(Buckets):
             bucket.archive(stored, now)
         else:
             bucket.discard(stored, now)
-        if self.on_event:
-            self._events.append((EVENT + ("archived" if archives else "deleted"), object_resource(bucket, stored, self.origin)))
+        self._happened(bucket, stored, "archived" if archives else "deleted")
 
     def _record(self, bucket: Bucket, stored: Stored, method: str, event: str, now: datetime) -> None:
         self.writes.append((now, method, bucket.name, stored.name, stored.generation))
-        if self.on_event:
+        self._happened(bucket, stored, event)
+
+    def _happened(self, bucket: Bucket, stored: Stored, event: str) -> None:
+        if self.on_event and (self.listening is None or bucket.name in self.listening):
             self._events.append((EVENT + event, object_resource(bucket, stored, self.origin)))
 
     def _spend_update(self, bucket: str, name: str, now: datetime) -> None:

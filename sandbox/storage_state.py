@@ -236,13 +236,17 @@ class Bucket:
 
     def discard(self, stored: Stored, now: datetime) -> None:
         """Soft-delete a live or noncurrent generation, or end it where soft delete is off."""
-        (self.live if stored.noncurrent_since is None else self.noncurrent).remove(stored)
+        self.erase(stored)
         seconds = self.soft_delete_seconds
         if seconds:
             stored.soft_deleted_at = now
             stored.soft_delete_seconds = seconds
             self.soft_deleted.add(stored)
             self.expiring.setdefault(seconds, deque()).append(stored)
+
+    def erase(self, stored: Stored) -> None:
+        """End a live or noncurrent generation at once."""
+        (self.live if stored.noncurrent_since is None else self.noncurrent).remove(stored)
 
     def expire(self, now: datetime) -> None:
         """End the soft-deleted objects whose time is over."""

@@ -33,6 +33,7 @@ class Upload:
     name: str
     properties: Json
     conditions: Conditions
+    key: str | None = None
 
     def store(self, storage: Storage, data: bytes, hashes: str = "") -> Json:
         """Write the object. The hashes are those of an ``x-goog-hash`` header.
@@ -46,7 +47,7 @@ class Upload:
             if header in said:
                 properties[key] = said[header]
         storage.demand(self.bucket, "storage.objects.create")
-        return storage.insert(self.bucket, self.name, data, properties, self.conditions)
+        return storage.insert(self.bucket, self.name, data, properties, self.conditions, key=self.key)
 
 
 @dataclass(slots=True)
@@ -143,7 +144,7 @@ def begun(bucket: str, given: Parameters, metadata: Json, content_type: str | No
     name = object_name(metadata.get("name") or given.get("name"))
     if given.get("name", name) != name:
         raise invalid("The name in the parameters is not the one in the metadata.")
-    return Upload(bucket, name, properties, conditions(given))
+    return Upload(bucket, name, properties, conditions(given), given.get("kmsKeyName"))
 
 
 def simple(bucket: str, given: Parameters, headers: Mapping[str, str]) -> Upload:

@@ -1,11 +1,10 @@
-"""The demo: a budget's month, told as it happens, and held against what really runs."""
+"""The demo: a budget's month and runs that fail, told as it happens, and held against what really is there."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,14 +12,10 @@ from typing import Any
 from sandbox.cloud import Sandbox
 from sandbox.estate import AMOUNT, BUDGET_ID, SEEDS, US, Seed, month_start
 from sandbox.page import SOMEBODY, deploy_over
-from sandbox.slack_view import plain
+from sandbox.scene import PATIENCE, Scene
+from sandbox.story_runs import COPIES, RunStory
 from sandbox.telling import Check, Snapshot, Teller
 
-CHANNEL = "ml-cost"
-COPIES = 10
-_PATIENCE = 12.0
-_SHORT_PATIENCE = 3.0
-_POLL = 0.03
 _SCALING = ("mode", "min", "max", "manual_count", "revision_min", "tags", "instances")
 _GROUPS = {
     "staging": "staging services",
@@ -41,20 +36,20 @@ class Story:
     Args:
         sandbox: Where it happens, with the estate built and the functions at work.
         teller: Who tells it.
-        wait: Seconds that the policy's steps wait here.
+        wait: Seconds that the policy's steps and its failed runs wait here.
         pause: Seconds between two chapters, for a person to look.
     """
 
     def __init__(self, sandbox: Sandbox, teller: Teller, *, wait: float, pause: float = 0.0) -> None:
         self._sandbox = sandbox
         self._teller = teller
+        self._scene = Scene(sandbox, teller)
+        self._runs = RunStory(self._scene, wait=wait)
         self._wait = wait
         self._pause = pause
         self._first = self._snapshot()
         self._before = self._first
-        self._messages_told = 0
         self._writes_told = 0
-        self._checks: list[Check] = []
         self._ids: list[str] = []
         named: dict[str, list[str]] = {}
         for seed in SEEDS:
@@ -72,20 +67,21 @@ class Story:
             self._deployment,
             self._copies,
             self._next_month,
+            *self._runs.chapters,
             self._looking_back,
         )
         for chapter in chapters:
             chapter()
             self._teller.rest()
             time.sleep(self._pause)
-        return self._checks
+        return self._scene.checks
 
     # Chapters
 
     def _half(self) -> None:
         self._teller.chapter("Half of the budget is spent", "The policy only wants to be told.")
         self._spend(0.5)
-        self._settle(lambda: self._new_messages(1))
+        self._settle(self._scene.said(1))
         self._close_chapter(
             Check("Slack was told once", *self._counted(1)),
             Check("nothing was changed", not self._writes(), f"{len(self._writes())} writes"),
@@ -97,8 +93,8 @@ class Story:
             "No instance of a staging service is kept warm from here on; each still answers, after a cold start.",
         )
         self._spend(0.82)
-        self._settle(lambda: self._new_messages(1))
-        said = self._told()
+        self._settle(self._scene.said(1))
+        said = self._scene.told()
         running = self._running("staging")
         self._close_chapter(
             Check(f"no staging service keeps an instance, but {_TAGGED} through its tag", set(running) == {_TAGGED}, _counts(running)),
@@ -110,7 +106,7 @@ class Story:
     def _forecast(self) -> None:
         self._teller.chapter("Google forecasts 93 % for the month", "A step on the forecast; the policy only wants to be told.")
         self._spend(0.84, forecast=0.93)
-        self._settle(lambda: self._new_messages(1))
+        self._settle(self._scene.said(1))
         self._close_chapter(Check("Slack was told once, and nothing was changed", *self._counted(1, writes=0)))
 
     def _warned(self) -> None:
@@ -119,15 +115,15 @@ class Story:
             f"At 100 % staging and dev are to be stopped altogether, after a wait in which anybody can call it off. Here it is {self._wait:g} s.",
         )
         self._spend(1.01)
-        self._settle(lambda: self._new_messages(1))
+        self._settle(self._scene.said(1))
         self._close_chapter(
             Check("Slack was warned once, and nothing was changed yet", *self._counted(1, writes=0)),
-            Check("the warning says how to call it off", "python -m functions cancel" in self._told()),
+            Check("the warning says how to call it off", "python -m functions cancel" in self._scene.told()),
         )
 
     def _stopped(self) -> None:
         self._teller.chapter("The wait is over: staging and dev are stopped", "The clock's tick finds that the recorded plan is due.")
-        self._settle(lambda: self._new_messages(1), self._wait + _PATIENCE)
+        self._settle(self._scene.said(1), self._wait + PATIENCE)
         now = self._snapshot()
         meant = [seed for seed in SEEDS if seed.role in ("staging", "dev") and not seed.pool]
         states = [now[self._name(seed)] for seed in meant]
@@ -147,8 +143,8 @@ class Story:
         )
         deploy_over(self._sandbox, self._deployed)
         self._spend(1.01)
-        self._settle(lambda: self._new_messages(1))
-        said = self._told()
+        self._settle(self._scene.said(1))
+        said = self._scene.told()
         self._close_chapter(
             Check("the message names the service, and who changed it", _DEPLOYED in said and SOMEBODY in said),
             Check("Slack was told once, and the service was left as it is", *self._counted(1, writes=0)),
@@ -171,8 +167,8 @@ class Story:
         )
         deployed = self._snapshot()[self._deployed]
         self._spend(0.01, period=month_start(datetime.now(UTC)))
-        self._settle(lambda: self._new_messages(1))
-        now, said = self._snapshot(), self._told()
+        self._settle(self._scene.said(1))
+        now, said = self._snapshot(), self._scene.told()
         differ = [each["name"] for name, each in now.items() if name != self._deployed and _scaling(each) != _scaling(self._first[name])]
         self._close_chapter(
             Check(f"all {len(now) - 1} others are exactly as they were at first", not differ, ", ".join(differ)),
@@ -185,10 +181,11 @@ class Story:
         self._teller.chapter("Looking back", "Over the whole story:")
         writes = self._sandbox.run.write_counts
         touched = [seed.name for seed in SEEDS if seed.role in _SPARED and writes[self._name(seed)]]
-        twice = [reference for reference, count in Counter(self._references()).items() if count > 1]
+        twice = self._scene.told_twice()
         lost = [each for each in self._sandbox.pubsub.deliveries if each.outcome in ("discarded", "dead-lettered")]
         self._close_chapter(
             Check("production, the protected, the function and the watchdog itself were never written to", not touched, ", ".join(touched)),
+            self._runs.only_the_failed(),
             Check("no message came twice", not twice, ", ".join(twice)),
             Check("no delivery was lost", not lost, f"{len(lost)} lost"),
         )
@@ -204,16 +201,12 @@ class Story:
         self._ids.append(sent)
         self._teller.google_says(self._sandbox.budgets.notification(BUDGET_ID)[1])
 
-    def _settle(self, true: Callable[[], bool], within: float = _PATIENCE) -> None:
-        """Wait until it is true and every message is answered; not long any more once the story has gone wrong."""
-        patience = within if all(check.true for check in self._checks) else _SHORT_PATIENCE
-        end = time.monotonic() + patience
-        while time.monotonic() < end and not (true() and self._sandbox.pubsub.drain(0)):
+    def _settle(self, true: Callable[[], bool], within: float = PATIENCE) -> None:
+        def working() -> str:
             running = sum(each["instances"] for each in self._sandbox.run.snapshot())
-            self._teller.working(
-                f"{running} instances running · {len(self._writes())} changed now · {len(self._sent())} new messages in Slack"
-            )
-            time.sleep(_POLL)
+            return f"{running} instances running · {len(self._writes())} changed now"
+
+        self._scene.settle(true, working, within)
 
     def _close_chapter(self, *checks: Check) -> None:
         """Show what came of a chapter, and begin to count anew."""
@@ -221,11 +214,8 @@ class Story:
         after, writes = self._snapshot(), Counter(write.name for write in self._writes())
         if after != self._before or writes:
             self._teller.effect(self._groups, self._before, after, writes)
-        self._teller.slack(CHANNEL, self._sent())
-        self._teller.checks(checks)
-        self._checks.extend(checks)
+        self._scene.close(*checks)
         self._before = after
-        self._messages_told += len(self._sent())
         self._writes_told = len(self._sandbox.run.writes)
 
     # What there is
@@ -246,20 +236,6 @@ class Story:
         found = [now[self._name(seed)] for seed in SEEDS if seed.role == role and not seed.pool]
         return {each["name"]: each["instances"] for each in found if each["instances"]}
 
-    def _sent(self) -> list[dict[str, Any]]:
-        """The messages of this chapter."""
-        return self._sandbox.slack.messages(CHANNEL)[self._messages_told :]
-
-    def _told(self) -> str:
-        return "\n".join(plain(message) for message in self._sent())
-
-    def _new_messages(self, count: int) -> bool:
-        return len(self._sent()) >= count
-
-    def _references(self) -> Iterable[str]:
-        for message in self._sandbox.slack.messages(CHANNEL):
-            yield json.dumps(message.get("metadata", {}).get("event_payload", message["ts"]))
-
     def _writes(self) -> list[Any]:
         """What the watchdog wrote in this chapter."""
         run = self._sandbox.run
@@ -267,7 +243,7 @@ class Story:
 
     def _counted(self, messages: int, *, writes: int | None = None) -> tuple[bool, str]:
         """Whether there were so many messages, and so many writes where that is asked; and how many there were."""
-        sent, wrote = len(self._sent()), len(self._writes())
+        sent, wrote = len(self._scene.sent()), len(self._writes())
         return sent == messages and writes in (None, wrote), f"{sent} messages, {wrote} writes"
 
     def _spared(self) -> Check:

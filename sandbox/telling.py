@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sandbox.slack_view import view
+from shared.slack_text import volume
 
 Snapshot = Mapping[str, Mapping[str, Any]]
 """What runs, by full name, each as `RunModel.snapshot` shows it."""
@@ -35,6 +36,29 @@ class Check:
     sentence: str
     true: bool
     found: str = ""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much lies in a bucket.
+
+    Attributes:
+        objects: Live objects.
+        size: Their bytes.
+        deleted: Soft-deleted objects.
+        deleted_size: Their bytes.
+    """
+
+    objects: int = 0
+    size: int = 0
+    deleted: int = 0
+    deleted_size: int = 0
+
+    def plus(self, size: int, *, deleted: bool) -> Amount:
+        """With one object more."""
+        if deleted:
+            return replace(self, deleted=self.deleted + 1, deleted_size=self.deleted_size + size)
+        return replace(self, objects=self.objects + 1, size=self.size + size)
 
 
 class Teller:
@@ -94,6 +118,24 @@ class Teller:
         table.add_section()
         table.add_row(*_row("all", everything, before, after, writes), style="bold")
         self._console.print(table)
+
+    def runs(self, before: Mapping[str, Amount], after: Mapping[str, Amount]) -> None:
+        """What really is in the bucket, before and after, by group of runs."""
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("training runs")
+        for name in ("objects before", "after", "size", "soft-deleted"):
+            table.add_column(name, justify="right")
+        for group, now in after.items():
+            was = before[group].objects
+            style = "green" if now.objects < was else "yellow" if now.objects > was else ""
+            kept = f"{now.deleted}, {volume(now.deleted_size)}" if now.deleted else ""
+            table.add_row(Text(group), str(was), Text(str(now.objects), style), volume(now.size), kept)
+        self._console.print(table)
+
+    def command(self, line: str, output: str) -> None:
+        """What somebody types in a terminal, and what it answers."""
+        self._console.print(Text.assemble(("$ ", "dim"), (line, "bold")))
+        self._console.print(Text(_printable(output.rstrip())))
 
     def note(self, text: str) -> None:
         """An aside."""

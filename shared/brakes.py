@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
 
-from shared.errors import Conflict, Unavailable
-from shared.job import CALLED_OFF, Job, rule_id, run_id, runs_prefix
+from shared.errors import Conflict, Unavailable, UnsafePlan
+from shared.job import Job, rule_id, run_id, runs_prefix
 from shared.journal import Journal
-from shared.ledger import Ledger, raise_if_too_many, raise_if_too_much
+from shared.ledger import DAY, Ledger, raise_if_too_many, raise_if_too_much
 from shared.policy_artifacts import ArtifactRule
 from shared.ports import World
 from shared.runs import all_runs
 
 TRIES = 20
-UNDER_WAY = CALLED_OFF | {"working"}
+UNDER_WAY = frozenset({"waiting", "planning", "working"})
+REHEARSAL = "rehearsal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +34,45 @@ class Brakes:
     def reserve(self, key: str, job: Job, rule: ArtifactRule) -> None:
         """Write the run down as one of today's, unless that would be too much; what a person approved goes all the same.
 
+        Dry runs have a record of their own, so that they are told what would be refused.
+
         Raises:
             UnsafePlan: With the numbers.
             Unavailable: Others write the record all the time.
+            JournalError: The record cannot be read.
         """
         rule_key = rule_id(job.bucket, job.rule)
+        record_key = rule_key if key.startswith(runs_prefix(rule_key)) else f"{rule_key}-{REHEARSAL}"
         for _ in range(TRIES):
             now = self.world.clock.now()
-            kept = self.journal.ledger(rule_key)
+            kept = self.journal.ledger(record_key)
             ledger = kept.record if kept else Ledger()
-            if not job.approved_by:
-                raise_if_too_much(ledger, key, job, rule.limits, now)
-                going = {run_id(job.bucket, run) for run in (*ledger.runs(now), job.prefix)} | self._under_way(rule_key)
-                folders = all_runs(rule, lambda prefix: self.world.objects.folders(rule.bucket, prefix))
-                raise_if_too_many(len(going), folders, rule.limits)
+            refusal: UnsafePlan | None = None
             try:
-                self.journal.save_ledger(rule_key, kept, ledger.reserve(key, job, now))
+                if not job.approved_by:
+                    self._raise_if_unsafe(ledger, key, job, rule, now)
+                changed = ledger.reserve(key, job, now)
+            except UnsafePlan as error:
+                refusal, changed = error, ledger.refuse(key, job.prefix, now)
+            try:
+                self.journal.save_ledger(record_key, kept, changed)
             except Conflict:
                 continue
+            if refusal:
+                raise refusal
             return
         raise Unavailable("others write the record of the day's deletions all the time", resource=f"gs://{job.bucket}/{job.prefix}")
 
-    def _under_way(self, rule_key: str) -> set[str]:
-        stages = self.journal.stages(runs_prefix(rule_key))
-        return {key.split("-")[2] for key, stage in stages.items() if stage in UNDER_WAY}
+    def _raise_if_unsafe(self, ledger: Ledger, key: str, job: Job, rule: ArtifactRule, now: datetime) -> None:
+        raise_if_too_much(ledger, key, job, rule.limits, now)
+        gone = ledger.gone(now) | {job.prefix}
+        going = {run_id(job.bucket, run) for run in (*ledger.runs(now), job.prefix)} | self._under_way(key, now)
+        there = all_runs(rule, lambda prefix: self.world.objects.folders(rule.bucket, prefix))
+        # What went today is still one of the runs that there were.
+        raise_if_too_many(len(going), chain(gone, (run for run in there if run not in gone)), rule.limits)
+
+    def _under_way(self, key: str, now: datetime) -> set[str]:
+        """The runs of this rule that are being deleted, or are to be within a day; for a dry run, those that have just been noticed."""
+        wanted = UNDER_WAY if key.startswith("run-") else {"noticed"}
+        entries = self.journal.stages("-".join(key.split("-")[:2]) + "-")
+        return {each.split("-")[2] for each, (stage, due) in entries.items() if stage in wanted and due - now < DAY}

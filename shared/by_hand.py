@@ -46,12 +46,18 @@ class ByHand:
             raise Gone(f"the journal has no entry {key!r}; `python -m functions list` names those that are open")
         return entry
 
-    def restore_entry(self, key: str) -> Outcome:
-        """Put back all that the entry parked or deleted, and call off what it has not carried out; so too for the entries that its steps began."""
-        outcome = self._undo(key)
-        for begun in self.entry(key).begun:
-            self._undo(begun)
-        return outcome
+    def restore_entry(self, key: str) -> list[Outcome]:
+        """Put back all that the entry parked or deleted, and call off what it has not carried out; so too for the entries that its steps began.
+
+        Raises:
+            Gone: There is none of this key, or the bucket no longer keeps what was deleted; whatever can be put back is.
+        """
+        outcomes = [self._undo(each) for each in (key, *self.entry(key).begun)]
+        closed = [self.entry(outcome.entry) for outcome in outcomes if outcome.what == "closed"]
+        late = [entry.key for entry in closed if entry.job and entry.job.stage == "done" and entry.job.changed]
+        if late:
+            raise Gone(f"it is too late to undo {', '.join(late)}: the bucket no longer keeps what was deleted")
+        return outcomes
 
     def _undo(self, key: str) -> Outcome:
         return self._change(key, lambda entry, now: ask_undo(entry, by=self.by, now=now))
@@ -162,6 +168,8 @@ class ByHand:
             if kept is None:
                 self.entry(key)
                 return Outcome("closed", key)
+            if kept.record.job and kept.record.job.parent:
+                raise Gone(f"{key} is a part of {kept.record.job.parent}, which is put back, approved or called off as a whole")
             changed = change(kept.record, now)
             try:
                 if changed != kept.record:

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from shared import report_jobs as report
 from shared.batches import Batches
 from shared.brakes import Brakes
-from shared.duty import Duty, duty_of, protection
+from shared.duty import Duty, batch_of, compression_of, duty_of, protection, undo_of
 from shared.entry import Entry, backoff
-from shared.errors import CloudError, Denied, Gone, Unavailable, UnsafePlan
-from shared.job import CALLED_OFF, NAMED, Bucket, Job, Portion, Remainder, Stage, afresh, part_key, parts_of, siblings
+from shared.errors import CloudError, Denied, Gone, JournalError, Refused, Unavailable, UnsafePlan
+from shared.job import CALLED_OFF, ENDED, NAMED, Bucket, Job, Portion, Remainder, Sign, Stage, afresh, part_key, parts_of, siblings
 from shared.journal import Journal
 from shared.ledger import raise_if_too_large
 from shared.letter import Letter
@@ -22,9 +22,9 @@ from shared.manifest import unpack
 from shared.model import BucketFacts, StorageObject
 from shared.outbox import deliver, write
 from shared.policy import Policy
-from shared.ports import Answer, World
+from shared.ports import Answer, Tasks, World
 from shared.session import Session
-from shared.verdict import LeftAlone
+from shared.verdict import LeftAlone, SignGone
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +37,12 @@ GIVE_UP = 40
 SPREAD_FROM = 8
 """With more portions than this, a plan is shared among many instances."""
 CLOCKS_DIFFER = timedelta(minutes=5)
+STALE = timedelta(hours=1)
+"""A plan that could not be carried out for so long is made anew."""
+_LATER = ("denied", "unavailable")
 LOOK_AT_PARTS = timedelta(minutes=1)
 NONCURRENT_FOR = timedelta(days=7)
-"""In a bucket with versions and no soft delete, how long an entry stays open to be undone."""
+"""Where there is no soft delete, and noncurrent versions or compressed objects to undo it from: how long an entry stays open for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +90,20 @@ class Cleaner:
             "working": self._work,
             "undoing": self._undo,
         }
+        parts_may_be_done = _job(session).stage == "working" and not _job(session).attempts
         while (job := _job(session)).stage in stages:
             now = self.world.clock.now()
-            parts_may_be_done = job.stage == "working" and not job.attempts
             if job.due_at and job.due_at > now and not parts_may_be_done:
+                return True
+            parts_may_be_done = False
+            if job.parent and (why := self._stopped(job.parent)):
+                self._leave(session, why)
                 return True
             if session.entry.mode == "enforce" and self.policy.mode == "observe" and job.stage != "undoing":
                 log.warning("%s: the mode is observe now, so nothing more of it is carried out", session.entry.key, extra=_labels(session))
-                _put(session, job.but(due_at=now + PAUSE))
+                # What nobody may carry out now is announced anew when somebody may again.
+                again = afresh(job).but(stage="noticed", told="noticed") if job.stage in ("waiting", "planning") and not job.begun else job
+                _put(session, again.but(due_at=now + PAUSE))
                 return True
             try:
                 if not stages[job.stage](session):
@@ -104,10 +113,26 @@ class Cleaner:
                 self._leave(session, str(verdict))
             except UnsafePlan as error:
                 log.error("%s: refused: %s", session.entry.key, error, extra=_labels(session))  # noqa: TRY400  # the sentence says it all
-                _put(session, _job(session).but(stage="refused", reason=str(error), portions=(), after="", due_at=None))
+                if _job(session).begun:
+                    self._leave(session, str(error))
+                    continue
+                stage: Stage = "refused" if session.entry.mode == "enforce" else "rehearsed"  # nobody can approve a dry run
+                _put(session, _job(session).but(stage=stage, reason=str(error), portions=(), after="", due_at=None))
+            except JournalError as error:
+                if _job(session).stage == "working":
+                    raise  # the plan does not read back as it was written, so nothing is changed on its word
+                self._stumble(session, error)
             except CloudError as error:
                 self._stumble(session, error)
         return True
+
+    def _stopped(self, parent: str) -> str:
+        """Why a part does not go on: the whole does not; empty where it does."""
+        kept = self.journal.load(parent)
+        whole = kept.record.job if kept else None
+        if whole and whole.stage == "working" and not whole.stopping:
+            return ""
+        return (whole.stopping if whole else "") or "the rest of the plan was called off"
 
     def _duty(self, session: Session) -> Duty:
         return duty_of(_job(session), self.policy, self.world.objects)
@@ -115,6 +140,8 @@ class Cleaner:
     # look, wait, look again
 
     def _first_look(self, session: Session) -> bool:
+        if self.journal.was_closed(session.entry.key):
+            raise LeftAlone("it was settled before, and recorded anew by a worker that was late")
         duty = self._duty(session)
         self._make_way(session)
         if not duty.wait and session.entry.mode == "enforce":
@@ -127,12 +154,21 @@ class Cleaner:
         self._raise_if_nothing(job)
         raise_if_too_large(job, duty.limits)
         observe = session.entry.mode == "observe"
+        if observe:
+            duty.reserve(session.entry.key, job, Brakes(self.world, self.journal))
         due = None if observe else self.world.clock.now() + duty.wait
-        _put(session, job.but(stage="rehearsed" if observe else "waiting", due_at=due, after="", attempts=0, reason=""))
+        _put(session, _going(job).but(stage="rehearsed" if observe else "waiting", due_at=due, after=""))
         return True
 
     def _wait_is_over(self, session: Session) -> bool:
-        _put(session, afresh(_job(session)))
+        """Whoever was told late has as long to call it off; as long as nobody could be told, it waits."""
+        job, now = _job(session), self.world.clock.now()
+        wait = self._duty(session).wait
+        late = [
+            message for message in session.entry.messages if message.sent_at is None or message.sent_at - message.created > CLOCKS_DIFFER
+        ]
+        due = max((message.sent_at + wait if message.sent_at else now + PAUSE for message in late), default=now)
+        _put(session, afresh(job) if due <= now else job.but(due_at=due))
         return True
 
     def _second_look(self, session: Session) -> bool:
@@ -147,21 +183,15 @@ class Cleaner:
             raise_if_too_large(job, duty.limits)
         duty.reserve(session.entry.key, job, Brakes(self.world, self.journal))
         now = self.world.clock.now()
-        _put(session, job.but(stage="working", after="", undo_until=_undo_until(job, now), attempts=0, reason="", due_at=None))
+        until = job.undo_until or _undo_until(job, now, duty)
+        _put(session, _going(job).but(stage="working", after="", undo_until=until, planned_at=now, tries=job.tries, due_at=None))
         session.save(confirm=True)
         log.info("%s: %d objects to change", session.entry.key, job.tally.objects, extra=_labels(session))
         return True
 
     def _look(self, session: Session, duty: Duty, *, record: bool) -> tuple[Job, bool]:
         job, now = _job(session), self.world.clock.now()
-        sign, facts = duty.check(), self._facts(job)
-        if reason := protection(self.policy, facts, self.project):
-            raise LeftAlone(f"gs://{job.bucket} is {reason}")
-        if duty.require_soft_delete and not facts.soft_delete:
-            raise LeftAlone(
-                f"gs://{job.bucket} has no soft delete, so nothing could be undone (`require_soft_delete` in the policy); "
-                f"switch it on with: gcloud storage buckets update gs://{job.bucket} --soft-delete-duration=7d"
-            )
+        sign, facts = duty.check(), self._facts(job, duty)
         look = Look(
             job.but(sign=sign, seen=Bucket.seen(facts)), duty, self.world.objects, now, self.journal.keep_manifest if record else None,
             self.journal.manifests(session.entry.key), self.portion,
@@ -169,11 +199,20 @@ class Cleaner:
         seen = look.go(lambda: self.world.clock.monotonic() >= self.deadline, session.glance)
         return look.job, seen
 
-    def _facts(self, job: Job) -> BucketFacts:
+    def _facts(self, job: Job, duty: Duty) -> BucketFacts:
+        """The bucket, which has to be fit for it."""
         try:
-            return self.world.objects.facts(job.bucket)
+            facts = self.world.objects.facts(job.bucket)
         except Gone as error:
             raise LeftAlone(f"there is no bucket gs://{job.bucket}") from error
+        if reason := protection(self.policy, facts, self.project):
+            raise LeftAlone(f"gs://{job.bucket} is {reason}")
+        if duty.require_soft_delete and not facts.soft_delete:
+            raise LeftAlone(
+                f"gs://{job.bucket} has no soft delete, so nothing could be undone (`require_soft_delete` in the policy); "
+                f"switch it on with: gcloud storage buckets update gs://{job.bucket} --soft-delete-duration=7d"
+            )
+        return facts
 
     def _raise_if_nothing(self, job: Job) -> None:
         if not job.tally.objects:
@@ -193,32 +232,55 @@ class Cleaner:
             theirs = kept.record.job if kept else None
             if theirs is None or theirs.sign is None or theirs.parent:
                 continue
+            _raise_if_put_back(job, other, theirs)
             if theirs.stage in ("working", "undoing"):
                 raise Unavailable(f"the entry {other} is working on this run")
-            if theirs.stage in CALLED_OFF and (theirs.sign.at, other) > (job.sign.at, key):
+            later = theirs.stage in CALLED_OFF and (theirs.sign.at, other) > (job.sign.at, key)
+            if later and self._is_there(job.bucket, theirs.sign):
                 raise LeftAlone(f"the same run gave a later sign of its failure; see {other}")
         for other in self.journal.closed_keys(siblings(key)):
             ended = self.journal.load_closed(other)
-            undone_at = ended.job.undone_at if ended and ended.job else None
-            if undone_at and job.sign.at <= undone_at + CLOCKS_DIFFER:
-                raise LeftAlone(f"the run was put back at {undone_at:%Y-%m-%d %H:%M} UTC, and its sign of failure with it; see {other}")
+            if ended and ended.job:
+                _raise_if_put_back(job, other, ended.job)
+
+    def _is_there(self, bucket: str, sign: Sign) -> bool:
+        """Whether a sign is real: anybody who may publish can make one up."""
+        found = self.world.objects.find(bucket, sign.object)
+        return found is not None and found.generation == sign.generation
 
     # change, and put back
 
     def _work(self, session: Session) -> bool:
-        duty = self._duty(session)
-
-        def check(index: int) -> None:
-            job = _job(session)
-            self._check(session, duty, last=not job.parent and index == len(job.portions) - 1)
-
+        duty, job, now = self._duty(session), _job(session), self.world.clock.now()
         if not self._spread(session):
             return True
-        if not self._portions(session, duty.change, _changed, check):
-            return False
-        if self._again(session, "deleted"):
+        if job.stopping:
+            raise LeftAlone(job.stopping)
+        if job.planned_at and now - job.planned_at > STALE and not job.parent and not job.portions[-1].begun:
+            _put(session, afresh(job))  # what was seen so long ago is no reason to delete anything now
             return True
-        _put(session, _job(session).but(stage="done", due_at=None, attempts=0))
+        judge = duty.judge(job, now)
+
+        def check(index: int) -> bool:
+            job = _job(session)
+            last = not job.parent and index == len(job.portions) - 1
+            if last and job.tries < GIVE_UP and any(portion.failed for portion in job.portions):
+                return False  # the sign is in it, and goes when nothing else is left
+            self._check(duty, job, sign_may_be_gone=last and job.portions[index].begun)
+            return True
+
+        def change(objects: Sequence[StorageObject]) -> Sequence[Answer]:
+            # The policy may keep by now what it did not keep when the plan was made.
+            kept = {each.name for each in objects if judge(each) == "keep"}
+            changed = [each for each in objects if each.name not in kept]
+            answers = iter(duty.change(changed, self._while_it_may(session)) if changed else ())
+            return [Answer("refused", "the policy keeps it now") if each.name in kept else next(answers) for each in objects]
+
+        if not self._portions(session, change, _changed, check):
+            return False
+        if self._again(session, "compressed" if compression_of(_job(session)) else "deleted"):
+            return True
+        _put(session, _going(_job(session)).but(stage="done", due_at=None))
         return True
 
     def _spread(self, session: Session) -> bool:
@@ -226,112 +288,126 @@ class Cleaner:
 
         The last portion stays here, since the sign is in it.
         """
-        job, key = _job(session), session.entry.key
-        if len(job.portions) <= SPREAD_FROM or job.parent or self.world.tasks is None:
+        job, key, tasks = _job(session), session.entry.key, self.world.tasks
+        if sum(not portion.superseded for portion in job.portions) <= SPREAD_FROM or job.parent or tasks is None:
             return True
+        if not all(portion.begun for portion in job.portions[:-1]):
+            job = job.but(portions=(*(portion.but(begun=True) for portion in job.portions[:-1]), job.portions[-1]))
+            _put(session, job)
+            session.save()
         opened, waiting = set(self.journal.keys(parts_of(key))), 0
         for index, portion in enumerate(job.portions[:-1]):
             part = part_key(key, index)
-            if portion.finished or (job.stopping and portion.settled):
+            if portion.finished or portion.superseded or (job.stopping and portion.settled):
                 continue
             closed = None if part in opened else self.journal.load_closed(part)
             if closed and closed.job:
                 job = _with(job, index, closed.job.portions[0]).but(stopping=job.stopping or closed.job.reason)
-            elif part in opened or self._hand_over(session, part, job.but(portions=(portion,), parent=key)):
+            elif part in opened or self._hand_over(session, tasks, part, job.but(portions=(portion,), parent=key)):
                 waiting += 1
-        stuck = next((kept.record.job for part in sorted(opened) if (kept := self.journal.load(part)) and kept.record.job), None)
-        reason = stuck.reason if stuck and waiting else ""
+        parts = (kept.record.job for part in sorted(opened) if (kept := self.journal.load(part))) if waiting else ()
+        reason = next((part.reason for part in parts if part and part.reason), "")
         _put(session, job.but(due_at=self.world.clock.now() + LOOK_AT_PARTS if waiting else None, reason=reason))
         if not waiting and job.stopping:
             raise LeftAlone(job.stopping)
         return not waiting
 
-    def _hand_over(self, session: Session, part: str, job: Job) -> bool:
+    def _hand_over(self, session: Session, tasks: Tasks, part: str, job: Job) -> bool:
         """Record a part as an entry of its own, and ask for it to be carried on; a stopped plan hands nothing over."""
         if job.stopping:
             return False
         now = self.world.clock.now()
         self.journal.create(Entry(key=part, created=now, mode=session.entry.mode, job=job), now)
-        if self.world.tasks:
-            try:
-                self.world.tasks.resume(part)
-            except CloudError as error:
-                log.warning("%s: the tasks topic did not take it, so the next tick begins it: %s", part, error, extra=_labels(session))
+        try:
+            tasks.resume(part)
+        except CloudError as error:
+            log.warning("%s: the tasks topic did not take it, so the next tick begins it: %s", part, error, extra=_labels(session))
         session.glance()
         return True
 
-    def _check(self, session: Session, duty: Duty, *, last: bool) -> None:
-        """The sign goes last, so until then it has to be there; a part goes on only as long as the whole does."""
-        if parent := _job(session).parent:
-            kept = self.journal.load(parent)
-            whole = kept.record.job if kept else None
-            if whole is None or whole.stage != "working" or whole.stopping:
-                raise LeftAlone(whole.stopping if whole and whole.stopping else "the rest of the plan was called off")
+    def _check(self, duty: Duty, job: Job, *, sign_may_be_gone: bool) -> None:
+        """The sign goes last, so until its own portion was begun it has to be there; a part goes on only as long as the whole does."""
+        if job.parent and (why := self._stopped(job.parent)):
+            raise LeftAlone(why)
+        self._facts(job, duty)
         try:
             duty.check()
-        except LeftAlone:
-            job = _job(session)
-            if not (last and job.sign and self.world.objects.find(job.bucket, job.sign.object) is None):
+        except SignGone:
+            if not sign_may_be_gone:
                 raise
 
     def _undo(self, session: Session) -> bool:
-        bucket = _job(session).bucket
-        if self.journal.keys(parts_of(session.entry.key)):
+        if parts := self.journal.keys(parts_of(session.entry.key)):
+            self._wake(parts)
             _put(session, _job(session).but(due_at=self.world.clock.now() + LOOK_AT_PARTS))
             return True  # what still is being deleted elsewhere could not be put back
 
-        def put_back(objects: Sequence[StorageObject]) -> list[Answer]:
-            answers = self.world.objects.restore(bucket, objects)
-            return [self._looked_up(bucket, each, answer) for each, answer in zip(objects, answers, strict=True)]
-
-        if not self._portions(session, put_back, _put_back, lambda _: None):
+        put_back = undo_of(_job(session), self.world.objects, self._while_it_may(session))
+        if not self._portions(session, put_back, _put_back, lambda _: True):
             return False
         if not self._again(session, "put back"):
-            _put(session, _job(session).but(stage="undone", undone_at=self.world.clock.now(), due_at=None, attempts=0, reason=""))
+            _put(session, _going(_job(session)).but(stage="undone", undone_at=self.world.clock.now(), due_at=None))
         return True
 
-    def _looked_up(self, bucket: str, each: StorageObject, answer: Answer) -> Answer:
-        """What cannot be brought back may never have been deleted, or be back already."""
-        if answer.fate not in ("gone", "changed"):
-            return answer
-        try:
-            found = self.world.objects.find(bucket, each.name)
-        except Unavailable as error:
-            return Answer("unavailable", str(error))
-        if found is None:
-            return Answer("gone", "it is no longer kept")
-        same = found.generation == each.generation or (found.crc32c, found.size) == (each.crc32c, each.size)
-        return Answer("done") if same else Answer("changed", "another object of this name is there now")
+    def _wake(self, parts: Sequence[str]) -> None:
+        """Have parts that wait for something look at once that the whole has stopped; one that is being worked on finds out by itself."""
+        now = self.world.clock.now()
+        for part in parts:
+            kept = self.journal.load(part)
+            job = kept.record.job if kept else None
+            if kept and job and job.due_at and job.due_at > now and not kept.record.lease:
+                self.journal.save(kept, kept.record.but(job=job.but(due_at=None)), now)
+            if self.world.tasks:
+                self.world.tasks.resume(part)
+
+    def _while_it_may(self, session: Session) -> Callable[[], bool]:
+        """Whether what takes long may go on: there is time, and the lease covers a write that is sent now."""
+        return lambda: self.world.clock.monotonic() < self.deadline and session.may_write()
 
     def _portions(
         self, session: Session, operate: Callable[[Sequence[StorageObject]], Sequence[Answer]],
-        tell: Callable[[Portion, StorageObject, Answer], Portion], check: Callable[[int], None],
+        tell: Callable[[Portion, StorageObject, Answer], Portion], check: Callable[[int], bool],
     ) -> bool:  # fmt: skip
-        """Work on all portions that are not finished; the answer is whether they are now."""
+        """Work on all portions that are not finished and may be begun; the answer is whether there was time for them."""
         clock = self.world.clock
         batches = Batches(clock, self.world.workers, self.deadline, session.may_write, session.glance)
+        undoing = _job(session).stage == "undoing"
+        fine = ("done", "unchanged") if undoing else ("done", "gone")
         for index in range(len(_job(session).portions)):
             portion = _job(session).portions[index]
-            if portion.finished:
+            if portion.finished or (portion.superseded and not undoing):
                 continue
             if clock.monotonic() >= self.deadline:
                 return False
-            check(index)
-            objects = unpack(self.journal.manifest(portion.manifest), portion.manifest, portion.objects)[portion.settled :]
-            alive = ""
-            for batch, answers in batches.each(objects, operate):
-                if len(batch) > 1 and all(answer.fate == "denied" for answer in answers):
+            if not check(index):
+                continue
+            try:
+                objects = unpack(self.journal.manifest(portion.manifest), portion.manifest, portion.objects)[portion.settled :]
+            except JournalError as error:
+                _put(session, _with(_job(session), index, _damaged(session, portion, error, undoing=undoing)))
+                continue
+            if not portion.begun:
+                portion = portion.but(begun=True)
+                _put(session, _with(_job(session), index, portion))
+                session.save()
+            alive, denied = "", 0
+            for batch, answers in batches.each(objects, operate, batch_of(_job(session))):
+                denied = denied + len(batch) if all(answer.fate == "denied" for answer in answers) else 0
+                if denied > 1:
                     raise Denied(answers[0].reason)
                 for each, answer in zip(batch, answers, strict=True):
                     portion = tell(portion, each, answer)
-                    if answer.fate == "changed":
-                        alive = alive or each.name
-                    if answer.fate not in ("done", "gone"):
+                    if answer.fate in ("changed", "held") and not undoing and _job(session).sign:
+                        alive = (
+                            alive or f"{each.name} was {'written to' if answer.fate == 'changed' else 'put under a hold or a retention'}"
+                        )
+                        batches.stop.set()
+                    if answer.fate not in fine:
                         portion = _named(session, portion, each, answer)
                 portion = portion.but(settled=portion.settled + len(batch))
                 _put(session, _with(_job(session), index, portion))
-            if alive and _job(session).stage == "working":
-                raise LeftAlone(f"{alive} was written to while the run was being deleted")
+            if alive:
+                raise LeftAlone(f"{alive} while the run was being deleted")
             if not portion.finished:
                 return False
         return True
@@ -340,17 +416,16 @@ class Cleaner:
         """Put off what failed; after a long time it is left as it is. The answer is whether it was put off."""
         job = _job(session)
         failed = sum(portion.failed for portion in job.portions)
-        if failed and job.attempts >= GIVE_UP:
-            given_up = (portion.but(left=portion.left + portion.failed, failed=0) for portion in job.portions)
-            _put(session, job.but(portions=tuple(given_up)))
-        if not failed or job.attempts >= GIVE_UP:
+        if failed and job.tries >= GIVE_UP and job.parent:  # the whole does not begin it again
+            _put(session, job.but(portions=tuple(portion.but(left=portion.left + portion.failed, failed=0) for portion in job.portions)))
+        if not failed or job.tries >= GIVE_UP:
             return False
         first = next((each for portion in job.portions for each in portion.named), Remainder(name="", reason=""))
-        attempts = job.attempts + 1
-        portions = tuple(_unsettled(portion) if portion.failed else portion for portion in job.portions)
-        reason = f"{failed:,} objects could not be {done} yet, such as {first.name}: {first.reason}" if attempts > QUIET_ATTEMPTS else ""
-        due = self.world.clock.now() + backoff(attempts)
-        _put(session, job.but(portions=portions, attempts=attempts, reason=reason, due_at=due))
+        tries = job.tries + 1
+        portions = tuple(_unsettled(portion, job.stage) if portion.failed else portion for portion in job.portions)
+        reason = f"{failed:,} objects could not be {done} yet, such as {first.name}: {first.reason}" if tries > QUIET_ATTEMPTS else ""
+        due = self.world.clock.now() + backoff(tries)
+        _put(session, job.but(portions=portions, tries=tries, attempts=0, hindrance="objects" if reason else "", reason=reason, due_at=due))
         return True
 
     # what stands in the way
@@ -358,39 +433,46 @@ class Cleaner:
     def _leave(self, session: Session, reason: str) -> None:
         """Leave the rest alone; what was changed before stays on record, so that it can be undone."""
         job = _job(session)
-        log.warning("%s: left alone: %s", session.entry.key, reason, extra=_labels(session))
-        stage: Stage = "done" if job.stage == "working" else "undone" if job.stage == "undoing" else "left"
-        _put(session, job.but(stage=stage, reason=reason, due_at=None, attempts=0))
+        level = logging.WARNING if job.told else logging.INFO
+        log.log(level, "%s: left alone: %s", session.entry.key, reason, extra=_labels(session))
+        begun = job.stage == "working" or job.begun
+        stage: Stage = "undone" if job.stage == "undoing" else "done" if begun else "left"
+        _put(session, _going(job).but(stage=stage, reason=reason, due_at=None))
 
-    def _stumble(self, session: Session, error: CloudError) -> None:
+    def _stumble(self, session: Session, error: CloudError | JournalError) -> None:
         """Try again later; people are told at once of what only they can mend."""
         job = _job(session)
         attempts = job.attempts + 1
         log.warning("%s: cannot go on now, and is tried again: %s", session.entry.key, error, extra=_labels(session))
         patience = timedelta(seconds=(error.retry_after or 0) if isinstance(error, Unavailable) else 0)
-        loud = not isinstance(error, Unavailable) or attempts > QUIET_ATTEMPTS
+        loud = isinstance(error, (Denied, Refused, JournalError)) or attempts > QUIET_ATTEMPTS
         due = self.world.clock.now() + max(backoff(attempts), patience)
-        _put(session, job.but(attempts=attempts, reason=str(error) if loud else "", due_at=due))
+        if job.stage == "planning":
+            job = afresh(job)  # a look that cannot be ended is begun anew, so that nothing is seen in part or twice
+        hindrance = type(error).__name__ if loud else ""
+        _put(session, job.but(attempts=attempts, hindrance=hindrance, reason=str(error) if loud else "", due_at=due))
         session.save()
 
     # report
 
     def _tell(self, session: Session) -> None:
         """Write the message that is owed, in the same save that marks it as told."""
-        entry, job = session.entry, _job(session)
-        if job.news() and not job.parent and (letter := self._letter(session)):
-            write(session, letter, self.policy.slack.channel, self.world.clock.now())
-        elif not job.news():
+        job = _job(session)
+        if not job.news() or job.parent:
             return
-        _put(session, job.but(told=job.stage, told_reason=job.reason))
-        if entry != session.entry:
-            session.save()
+        if letter := self._letter(session):
+            write(session, letter, self.policy.slack.channel, self.world.clock.now())
+        elif job.stage not in ENDED:
+            return  # what nobody was told of is not on record as told
+        _put(session, job.but(told=job.stage, told_reason=job.reason, told_hindrance=job.hindrance))
+        session.save()
 
     def _letter(self, session: Session) -> Letter | None:
         entry, now = session.entry, self.world.clock.now()
         job = _job(session)
         if job.stage in ("noticed", "planning", "working", "undoing"):
-            return report.stuck(entry, now) if job.reason and not (job.told == job.stage and job.told_reason) else None
+            same = job.told == job.stage and job.told_reason and job.told_hindrance == job.hindrance
+            return report.stuck(entry, now) if job.reason and not same else None
         if job.stage in ("left", "cancelled") and job.told is None and job.occasion != "step":
             return None  # nobody was told that anything would happen
         letters: dict[Stage, Callable[..., Letter]] = {
@@ -420,10 +502,29 @@ def _labels(session: Session) -> dict[str, dict[str, str]]:
     return {"labels": {"entry": session.entry.key, "bucket": _job(session).bucket}}
 
 
-def _undo_until(job: Job, now: datetime) -> datetime | None:
+def _going(job: Job) -> Job:
+    """Nothing stands in its way any more."""
+    return job.but(attempts=0, tries=0, hindrance="", reason="")
+
+
+def _raise_if_put_back(job: Job, other: str, theirs: Job) -> None:
+    if job.sign and theirs.undone_at and job.sign.at <= theirs.undone_at + CLOCKS_DIFFER:
+        raise LeftAlone(f"the run was put back at {theirs.undone_at:%Y-%m-%d %H:%M} UTC, and its sign of failure with it; see {other}")
+
+
+def _damaged(session: Session, portion: Portion, error: JournalError, *, undoing: bool) -> Portion:
+    """What a manifest lists that cannot be read is neither changed nor put back; the other portions are."""
+    log.error("%s", error, extra=_labels(session))
+    rest = portion.objects - portion.settled
+    counted = {"lost": portion.lost + rest} if undoing else {"left": portion.left + rest}
+    return portion.but(settled=portion.objects, named=(Remainder(name=portion.manifest, reason=str(error)),), **counted)
+
+
+def _undo_until(job: Job, now: datetime, duty: Duty) -> datetime | None:
     """Soft delete keeps each object for its window from its own deletion on, so the first one counts."""
     window = job.seen.soft_delete if job.seen else timedelta(0)
-    if not window and job.seen and job.seen.versioned:
+    stays = job.seen and job.seen.versioned and not duty.versions
+    if not window and (stays or compression_of(job)):
         window = NONCURRENT_FOR
     return now + window if window else None
 
@@ -432,20 +533,25 @@ def _with(job: Job, index: int, portion: Portion) -> Job:
     return job.but(portions=(*job.portions[:index], portion, *job.portions[index + 1 :]))
 
 
-def _unsettled(portion: Portion) -> Portion:
-    return Portion(manifest=portion.manifest, objects=portion.objects, bytes=portion.bytes)
+def _unsettled(portion: Portion, stage: Stage) -> Portion:
+    if stage == "undoing":
+        return portion.but(settled=0, back=0, untouched=0, lost=0, failed=0, named=())
+    return Portion(manifest=portion.manifest, objects=portion.objects, bytes=portion.bytes, begun=True)
 
 
 def _changed(portion: Portion, each: StorageObject, answer: Answer) -> Portion:
     if answer.fate in ("done", "gone"):
-        return portion.but(changed=portion.changed + 1, changed_bytes=portion.changed_bytes + each.size)
-    return portion.but(failed=portion.failed + 1) if answer.fate == "unavailable" else portion.but(left=portion.left + 1)
+        changed, changed_bytes, made_bytes = portion.changed + 1, portion.changed_bytes + each.size, portion.made_bytes + answer.made
+        return portion.but(changed=changed, changed_bytes=changed_bytes, made_bytes=made_bytes)
+    return portion.but(failed=portion.failed + 1) if answer.fate in _LATER else portion.but(left=portion.left + 1)
 
 
 def _put_back(portion: Portion, _: StorageObject, answer: Answer) -> Portion:
     if answer.fate == "done":
         return portion.but(back=portion.back + 1)
-    return portion.but(failed=portion.failed + 1) if answer.fate == "unavailable" else portion.but(lost=portion.lost + 1)
+    if answer.fate == "unchanged":
+        return portion.but(untouched=portion.untouched + 1)
+    return portion.but(failed=portion.failed + 1) if answer.fate in _LATER else portion.but(lost=portion.lost + 1)
 
 
 def _named(session: Session, portion: Portion, each: StorageObject, answer: Answer) -> Portion:

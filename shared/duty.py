@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
@@ -10,14 +10,15 @@ from typing import Literal, Protocol
 from shared.actions import Works, registry
 from shared.actions.on_objects import OnObjects
 from shared.brakes import Brakes
+from shared.errors import Unavailable
 from shared.job import Job, Sign
 from shared.ledger import AtOnce
 from shared.model import BucketFacts, Resource, StorageObject
 from shared.policy import Policy
 from shared.policy_artifacts import ArtifactRule, Condition
-from shared.ports import Answer, ObjectStore
-from shared.runs import LIMIT, says, tells
-from shared.verdict import Judge, LeftAlone, RunJudge, held_by
+from shared.ports import BATCH, DONE, Answer, Compression, ObjectStore
+from shared.runs import LIMIT, readable, says, tells
+from shared.verdict import Judge, LeftAlone, RunJudge, SignGone, held_by
 
 
 class Duty(Protocol):
@@ -47,7 +48,7 @@ class Duty(Protocol):
         """Ask what has to hold before every look and every portion; the answer is the sign as it stands now, for a run.
 
         Raises:
-            LeftAlone: It no longer holds.
+            LeftAlone: It no longer holds; `SignGone` where all that is missing is the sign.
             CloudError: It cannot be asked now.
         """
         ...
@@ -56,8 +57,13 @@ class Duty(Protocol):
         """The verdict on each object."""
         ...
 
-    def change(self, objects: Sequence[StorageObject]) -> Sequence[Answer]:
-        """Change a batch."""
+    def change(self, objects: Sequence[StorageObject], go_on: Callable[[], bool]) -> Sequence[Answer]:
+        """Change a batch.
+
+        Args:
+            objects: As many as `batch_of` says, at most.
+            go_on: Whether there is time left, and the right to write, for what takes long.
+        """
         ...
 
     def reserve(self, key: str, job: Job, brakes: Brakes) -> None:
@@ -107,12 +113,12 @@ class RunDuty:
         for reason in self.rule.unless:
             if words := self._says(reason):
                 raise LeftAlone(f"{words} (`unless` in the policy)")
-        if self.job.occasion == "abandoned":
+        if self.job.occasion == "abandoned" and self.job.stage != "working":  # by then its status file may be deleted itself
             self._raise_if_no_run()
         found = self.objects.find(self.job.bucket, sign.object)
         shown = sign.object.removeprefix(self.job.prefix)
         if found is None:
-            raise LeftAlone(f"{shown} is gone, so nothing says any more that it failed")
+            raise SignGone(f"{shown} is gone, so nothing says any more that it failed")
         if found.generation != sign.generation:
             raise LeftAlone(f"{shown} was written anew at {found.created:%Y-%m-%d %H:%M:%S} UTC")
         return sign.but(at=found.created)
@@ -129,6 +135,8 @@ class RunDuty:
         if not reason.has:
             return f"{reason.object} is there" if self.objects.find(self.job.bucket, self.job.prefix + reason.object) else None
         content = self._content(reason.object)
+        if content is not None and not readable(reason, content):
+            return f"{reason.object} cannot be read, so it is not known whether it says {', '.join(reason.has)}"
         return None if content is None else says(reason, content)
 
     def _content(self, relative: str) -> bytes | None:
@@ -140,7 +148,7 @@ class RunDuty:
         """See `RunJudge`."""
         return RunJudge(job, self.rule, now)
 
-    def change(self, objects: Sequence[StorageObject]) -> Sequence[Answer]:
+    def change(self, objects: Sequence[StorageObject], go_on: Callable[[], bool]) -> Sequence[Answer]:  # noqa: ARG002  # a batch takes no long time
         """Delete the generations that were seen."""
         return self.objects.delete(self.job.bucket, objects)
 
@@ -196,9 +204,12 @@ class StepDuty:
     def reserve(self, key: str, job: Job, brakes: Brakes) -> None:
         """A step is reached once; its own limits are all there is."""
 
-    def change(self, objects: Sequence[StorageObject]) -> Sequence[Answer]:
+    def change(self, objects: Sequence[StorageObject], go_on: Callable[[], bool]) -> Sequence[Answer]:
         """Do what the action does."""
-        return self.objects.delete(self.job.bucket, objects)
+        into = compression_of(self.job)
+        if into is None:
+            return self.objects.delete(self.job.bucket, objects)
+        return [self.objects.compress(self.job.bucket, each, into=into, go_on=go_on) for each in objects]
 
 
 def duty_of(job: Job, policy: Policy, objects: ObjectStore) -> Duty:
@@ -219,6 +230,72 @@ def duty_of(job: Job, policy: Policy, objects: ObjectStore) -> Duty:
     if rule is None:
         raise LeftAlone(f"the policy no longer has a rule for runs under {job.rule} in gs://{job.bucket}")
     return RunDuty(job, rule, objects)
+
+
+def compression_of(job: Job) -> Compression | None:
+    """The format that a job compresses objects into; None for every other job."""
+    action = registry().get(job.action)
+    if action is None or action.works is None or action.works.operation != "compress":
+        return None
+    into: Compression = action.params.model_validate(job.params).into  # type: ignore[attr-defined]  # every action that compresses has it
+    return into
+
+
+def batch_of(job: Job) -> int:
+    """How many objects are changed at once: what takes long goes one by one."""
+    return 1 if compression_of(job) else BATCH
+
+
+def undo_of(job: Job, objects: ObjectStore, go_on: Callable[[], bool]) -> Callable[[Sequence[StorageObject]], Sequence[Answer]]:
+    """What undoes the changes of a job, a batch at a time; no policy is asked.
+
+    Args:
+        job: The job.
+        objects: The buckets.
+        go_on: Whether there is time left, and the right to write, for what takes long.
+    """
+    into = compression_of(job)
+
+    def put_back(batch: Sequence[StorageObject]) -> list[Answer]:
+        if into:
+            return [objects.uncompress(job.bucket, each, into=into, go_on=go_on) for each in batch]
+        if job.action == "delete_noncurrent":
+            return [_noncurrent_again(objects, job.bucket, each) for each in batch]
+        answers = objects.restore(job.bucket, batch)
+        return [_looked_up(objects, job.bucket, each, answer) for each, answer in zip(batch, answers, strict=True)]
+
+    return put_back
+
+
+def _looked_up(objects: ObjectStore, bucket: str, each: StorageObject, answer: Answer) -> Answer:
+    """What cannot be brought back may never have been deleted, or be back already."""
+    if answer.fate not in ("gone", "changed"):
+        return answer
+    try:
+        found = objects.find(bucket, each.name)
+    except Unavailable as error:
+        return Answer("unavailable", str(error))
+    if found is None:
+        return Answer("gone", "it is no longer kept")
+    if found.generation == each.generation:
+        return Answer("unchanged")
+    same = bool(each.crc32c) and (found.crc32c, found.size) == (each.crc32c, each.size)
+    return Answer("done") if same else Answer("changed", "another object of this name is there now")
+
+
+def _noncurrent_again(objects: ObjectStore, bucket: str, each: StorageObject) -> Answer:
+    """A version comes back as the live object, and becomes noncurrent again by being deleted; one that is live meanwhile is not replaced for it."""
+    (answer,) = objects.restore(bucket, [each])
+    if answer.fate == "changed":
+        command = f"gcloud storage restore 'gs://{bucket}/{each.name}#{each.generation}'"
+        return Answer("changed", f"an object of this name is live, and would be replaced; by hand: {command}")
+    if answer.fate != "done":
+        return answer
+    live = objects.find(bucket, each.name)
+    if live is None:
+        return DONE
+    (again,) = objects.delete(bucket, [live])
+    return again if again.fate == "unavailable" else DONE
 
 
 def protection(policy: Policy, facts: BucketFacts, project: str) -> str | None:

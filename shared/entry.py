@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from shared import job as jobs
+from shared.burn import Burn
 from shared.model import Basis, BudgetNotification, Place
 from shared.record import Record
 
@@ -233,6 +234,7 @@ class Entry(Record):
         created: When it was recorded first.
         mode: ``enforce``, or ``observe`` for a dry run.
         notification: The budget message that caused it; None for a notice.
+        burn: How fast the budget was used up then; None where that was not known.
         restore: ``next_period`` or ``manual``.
         steps: The steps that it carries out.
         targets: What it changes.
@@ -252,6 +254,7 @@ class Entry(Record):
     created: datetime
     mode: Literal["observe", "enforce"] = "enforce"
     notification: BudgetNotification | None = None
+    burn: Burn | None = None
     restore: Literal["next_period", "manual"] = "next_period"
     steps: tuple[StepRecord, ...] = ()
     targets: tuple[TargetRecord, ...] = ()

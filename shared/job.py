@@ -120,14 +120,18 @@ class Portion(Record):
 
     Attributes:
         manifest: The manifest's name in the state bucket.
+        begun: Whether any of them may have been changed; saved before the first of them is.
+        superseded: Whether a later look planned anew what was left of it.
         objects: How many it holds.
         bytes: And how much that is.
         settled: How many of them, from the first on, are settled; what a killed worker had begun beyond them is done again and found done.
         changed: How many of them were changed.
         changed_bytes: And how much that is.
+        made_bytes: How much was made in their place, where they were compressed.
         left: How many were left alone.
         failed: How many could not be changed yet.
         back: How many were put back.
+        untouched: How many had never been changed, as was found when they were to be put back.
         lost: How many could not be put back.
         named: The first of those that were not changed or not put back, with the reasons.
     """
@@ -135,12 +139,16 @@ class Portion(Record):
     manifest: str
     objects: int
     bytes: int
+    begun: bool = False
+    superseded: bool = False
     settled: int = 0
     changed: int = 0
     changed_bytes: int = 0
+    made_bytes: int = 0
     left: int = 0
     failed: int = 0
     back: int = 0
+    untouched: int = 0
     lost: int = 0
     named: tuple[Remainder, ...] = ()
 
@@ -172,9 +180,13 @@ class Job(Record):
         decided_by: Who called it off, or asked for it to be undone.
         undo_until: Until when it can be undone; None where nothing changed, or where there is no end to it.
         undone_at: When it was put back.
+        planned_at: When what it is to change was looked at last.
         attempts: How many times in a row it could not go on.
+        tries: How many times in a row some objects could not be changed.
+        hindrance: What kind of thing keeps it from going on, in a word.
         told: The stage that people were last told of.
         told_reason: The reason that they were told with it.
+        told_hindrance: And what kind of hindrance that was.
         parent: For a part that is worked on by itself: the entry that it belongs to.
         stopping: Why no further portion is begun; what others still work on is waited for.
     """
@@ -197,9 +209,13 @@ class Job(Record):
     decided_by: str = ""
     undo_until: datetime | None = None
     undone_at: datetime | None = None
+    planned_at: datetime | None = None
     attempts: int = 0
+    tries: int = 0
+    hindrance: str = ""
     told: Stage | None = None
     told_reason: str = ""
+    told_hindrance: str = ""
     parent: str = ""
     stopping: str = ""
 
@@ -218,6 +234,16 @@ class Job(Record):
     def changed_bytes(self) -> int:
         """And how much that is."""
         return sum(portion.changed_bytes for portion in self.portions)
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything may have been changed."""
+        return any(portion.begun for portion in self.portions)
+
+    @property
+    def made_bytes(self) -> int:
+        """How much was made in their place, where they were compressed."""
+        return sum(portion.made_bytes for portion in self.portions)
 
     def news(self) -> bool:
         """Whether people have not been told of how it stands."""
@@ -242,8 +268,9 @@ class Job(Record):
 
 
 def afresh(job: Job) -> Job:
-    """At the beginning of the second look."""
-    return job.but(stage="planning", after="", tally=Tally(), portions=(), due_at=None, attempts=0, reason="")
+    """At the beginning of the second look; what was begun by an earlier plan stays on record, so that it can be undone."""
+    begun = tuple(portion.but(superseded=True, failed=0) for portion in job.portions if portion.begun)
+    return job.but(stage="planning", after="", tally=Tally(), portions=begun, due_at=None, reason="")
 
 
 def approve(job: Job, *, by: str) -> Job:
@@ -252,16 +279,22 @@ def approve(job: Job, *, by: str) -> Job:
 
 
 def cancel(job: Job, *, by: str) -> Job:
-    """Call it off as long as nothing was changed."""
-    return job.but(stage="cancelled", decided_by=by, due_at=None, reason="") if job.stage in CALLED_OFF else job
+    """Call off what is left of it; what was changed can be put back."""
+    if job.stage == "working":
+        return job.but(stopping=f"called off by {by}", decided_by=by, due_at=None)
+    if job.stage not in CALLED_OFF:
+        return job
+    if job.begun:
+        return job.but(stage="done", decided_by=by, due_at=None, reason=f"called off by {by}")
+    return job.but(stage="cancelled", decided_by=by, due_at=None, reason="")
 
 
 def ask_undo(job: Job, *, by: str) -> Job:
     """Ask for what it changed to be put back; what has not begun is called off."""
-    if job.stage not in UNDOABLE:
+    if job.stage not in UNDOABLE and not (job.stage in CALLED_OFF and job.begun):
         return cancel(job, by=by)
-    portions = tuple(portion.but(settled=0, back=0, lost=0, failed=0, named=()) for portion in job.portions)
-    return job.but(stage="undoing", decided_by=by, portions=portions, due_at=None, attempts=0, reason="")
+    portions = tuple(portion.but(settled=0, back=0, untouched=0, lost=0, failed=0, named=()) for portion in job.portions if portion.begun)
+    return job.but(stage="undoing", decided_by=by, portions=portions, due_at=None, attempts=0, tries=0, reason="")
 
 
 def rule_id(bucket: str, runs: str) -> str:

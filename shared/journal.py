@@ -6,6 +6,7 @@ budgets/ACCOUNT/ID.json     the newest period of a budget, and which entry carri
 holds.json                  services that a person protects for a time
 manifests/KEY/NAME          the objects that an entry is about to change, written before the first of them is
 rules/ID.json               what one rule about artifacts deleted lately, and how far its look for abandoned runs is
+watch.json                  since when budgets are silent, and what people were told of it
 """
 
 from __future__ import annotations
@@ -16,18 +17,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Generic, TypeVar
+from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, ValidationError
 
+from shared.blind import Voice, Watch
 from shared.entry import SCHEMA, Entry
 from shared.errors import Conflict, JournalError
 from shared.ledger import Ledger
-from shared.ports import StateBucket
+from shared.ports import Listed, StateBucket
 from shared.record import Record
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 _OPEN, _CLOSED, _BUDGETS, _HOLDS = "entries/", "closed/", "budgets/", "holds.json"
-_MANIFESTS, _RULES = "manifests/", "rules/"
+_MANIFESTS, _RULES, _WATCH = "manifests/", "rules/", "watch.json"
 BUDGET_ENTRIES = "budget-"
 """How the keys of entries begin that may hold resources."""
 _RESOURCE = re.compile(rb'"(projects/[^"]+/locations/[^"]+/[^"/]+/[^"/]+)"')
@@ -59,6 +62,8 @@ class BudgetState(Record):
         last_sent_at: When the newest message was sent.
         series: The period's messages in the order of their sending, thinned to a few hundred.
         ended: Entries of ended periods that could not be read when their period ended, and are still to be put back.
+        name: The budget's display name, as the newest message of any period told it.
+        heard_at: When that message was sent; None where that was not recorded.
     """
 
     schema_version: int = SCHEMA
@@ -67,6 +72,12 @@ class BudgetState(Record):
     last_sent_at: datetime
     series: tuple[SeriesPoint, ...] = ()
     ended: tuple[str, ...] = ()
+    name: str = ""
+    heard_at: datetime | None = None
+
+    def heard(self, name: str, at: datetime) -> BudgetState:
+        """The same after one more message of any period; one that is no newer than the newest says nothing new."""
+        return self if self.heard_at and at <= self.heard_at else self.but(name=name, heard_at=at)
 
     def with_point(self, point: SeriesPoint) -> BudgetState:
         """The same with one more message; a message seen before adds nothing."""
@@ -208,10 +219,12 @@ class Journal:
         """The keys of all closed entries that begin with the prefix."""
         return [listed.name.removeprefix(_CLOSED).removesuffix(".json") for listed in self._bucket.list(_CLOSED + prefix)]
 
-    def stages(self, prefix: str) -> dict[str, str]:
-        """The stages of the open entries about objects whose keys begin with the prefix; no entry is read for it."""
+    def stages(self, prefix: str) -> dict[str, tuple[str, datetime]]:
+        """The stages of the open entries about objects whose keys begin with the prefix, and when they are due; no entry is read for it."""
         listed = self._bucket.list(_OPEN + prefix)
-        return {_key(each.name): each.metadata["stage"] for each in listed if "stage" in each.metadata}
+        return {
+            _key(each.name): (each.metadata["stage"], _instant(each.metadata.get("due", ""))) for each in listed if "stage" in each.metadata
+        }
 
     def agenda(self, now: datetime) -> list[str]:
         """The keys of the open entries that are due, the longest overdue first; what says no time is due."""
@@ -256,7 +269,9 @@ class Journal:
         """
         stored = self._bucket.read(name)
         if stored is None:
-            raise JournalError(name, "is gone, so what it lists can neither be deleted nor put back; put an earlier version of the object back")
+            raise JournalError(
+                name, "is gone, so what it lists can neither be deleted nor put back; put an earlier version of the object back"
+            )
         return stored.data
 
     def ledger(self, rule: str) -> Kept[Ledger] | None:
@@ -285,7 +300,26 @@ class Journal:
             Conflict: Somebody else wrote it meanwhile.
         """
         data = state.model_dump_json().encode()
-        return Kept(state, self._bucket.write(_budget(account, budget), data, generation=kept.generation if kept else 0))
+        # Metadata is ASCII, so that it passes through every API of Cloud Storage.
+        metadata = {"name": quote(state.name), "heard": state.heard_at.isoformat()} if state.heard_at else {}
+        generation = self._bucket.write(_budget(account, budget), data, generation=kept.generation if kept else 0, metadata=metadata)
+        return Kept(state, generation)
+
+    def voices(self) -> list[Voice]:
+        """Every budget of which a message ever came; no record is read for it."""
+        return [_voice(listed) for listed in self._bucket.list(_BUDGETS)]
+
+    def watch(self) -> Kept[Watch] | None:
+        """What is known of the budgets' silence, or None."""
+        return self._read(_WATCH, Watch)
+
+    def save_watch(self, kept: Kept[Watch] | None, watch: Watch) -> Kept[Watch]:
+        """Replace what is known of the budgets' silence.
+
+        Raises:
+            Conflict: Somebody else wrote it meanwhile.
+        """
+        return Kept(watch, self._bucket.write(_WATCH, watch.model_dump_json().encode(), generation=kept.generation if kept else 0))
 
     # holds
 
@@ -339,6 +373,13 @@ def _closed(key: str) -> str:
 
 def _budget(account: str, budget: str) -> str:
     return f"{_BUDGETS}{account}/{budget}.json"
+
+
+def _voice(listed: Listed) -> Voice:
+    account, _, budget = listed.name.removeprefix(_BUDGETS).removesuffix(".json").partition("/")
+    heard_at = _instant(listed.metadata.get("heard", ""))
+    name = unquote(listed.metadata.get("name", ""))
+    return Voice(account, budget, name, None if heard_at == _LONG_AGO else heard_at)
 
 
 def _key(name: str) -> str:

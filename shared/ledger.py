@@ -36,11 +36,24 @@ class Reservation(Record):
     bytes: int
 
 
+class Refusal(Record):
+    """A run that a limit refused.
+
+    Attributes:
+        at: When.
+        run: The run's folder.
+    """
+
+    at: datetime
+    run: str
+
+
 class Position(Record):
     """How far a look for abandoned runs is.
 
     Attributes:
         after: The last name that was seen.
+        at: When somebody was at it last; None where it waits for the next tick.
         run: The run that it lies in; empty where it lies in none.
         newest_name: The newest object of that run so far.
         newest_generation: Its generation.
@@ -49,6 +62,7 @@ class Position(Record):
     """
 
     after: str = ""
+    at: datetime | None = None
     run: str = ""
     newest_name: str = ""
     newest_generation: int = 0
@@ -62,12 +76,14 @@ class Ledger(Record):
     Attributes:
         schema_version: The shape of this object.
         reservations: The deletions of the last day, by entry.
+        refused: What was refused within the last day, by entry.
         swept_at: When the last look for abandoned runs began.
         position: Where that look stands; None where it is over.
     """
 
     schema_version: int = SCHEMA
     reservations: dict[str, Reservation] = {}
+    refused: dict[str, Refusal] = {}
     swept_at: datetime | None = None
     position: Position | None = None
 
@@ -75,9 +91,18 @@ class Ledger(Record):
         """The same with this entry's part of the day; what is older than a day is forgotten."""
         recent = {name: each for name, each in self.reservations.items() if now - each.at < DAY}
         mine = Reservation(at=now, run=job.prefix, objects=job.tally.objects, bytes=job.tally.bytes)
-        return self.but(reservations={key: mine, **recent})
+        return self.but(reservations={**recent, key: mine}, refused={name: at for name, at in self.refused.items() if name != key})
+
+    def refuse(self, key: str, run: str, now: datetime) -> Ledger:
+        """The same with one more run that was refused: for a day it counts as one of those that were to go."""
+        recent = {name: each for name, each in self.refused.items() if now - each.at < DAY}
+        return self.but(refused={**recent, key: Refusal(at=now, run=run)})
 
     def runs(self, now: datetime) -> frozenset[str]:
+        """The runs that went, or were to go, within the last day."""
+        return self.gone(now) | {each.run for each in self.refused.values() if now - each.at < DAY}
+
+    def gone(self, now: datetime) -> frozenset[str]:
         """The runs that went within the last day."""
         return frozenset(each.run for each in self.reservations.values() if now - each.at < DAY)
 

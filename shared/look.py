@@ -64,6 +64,9 @@ class Look:
                     self._take(group, judge)
                     group = []
                 group.append(each)
+            if not self.duty.versions:  # then a name stands alone
+                self._take(group, judge)
+                group = []
             self._add_up()
             glance()
             if late():

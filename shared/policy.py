@@ -224,8 +224,12 @@ class Policy(Part):
 
     def rule_for(self, notification: BudgetNotification) -> BudgetRule | None:
         """The rule for a budget: by its id before its display name before ``*``; None where no rule means it."""
+        return self.rule_of(notification.budget_id, notification.budget_name)
+
+    def rule_of(self, budget_id: str, budget_name: str) -> BudgetRule | None:
+        """The same for a budget by its id and its display name."""
         rules = {rule.budget: rule for rule in self.budgets}
-        return next((rules[name] for name in (notification.budget_id, notification.budget_name, ANY_BUDGET) if name in rules), None)
+        return next((rules[name] for name in (budget_id, budget_name, ANY_BUDGET) if name in rules), None)
 
 
 def reached(rule: BudgetRule, notification: BudgetNotification) -> tuple[Step, ...]:

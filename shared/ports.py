@@ -5,9 +5,10 @@ Every method raises a `shared.errors.CloudError` and nothing else of a vendor's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from shared.model import NO_LABELS, BucketFacts, Place, Resource, StorageObject
@@ -120,7 +121,7 @@ class Fleet(Protocol):
         ...
 
 
-Fate = Literal["done", "gone", "changed", "held", "denied", "unavailable", "refused"]
+Fate = Literal["done", "gone", "changed", "held", "denied", "unavailable", "refused", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +130,31 @@ class Answer:
 
     Attributes:
         fate: ``done``; ``gone``: there is nothing of that name and generation (404); ``changed``: another generation is there (412); ``held`` by a
-            hold or a retention; ``denied``: a permission is missing; ``unavailable``: the same may work later; ``refused``: anything else.
+            hold or a retention; ``denied``: a permission is missing; ``unavailable``: the same may work later; ``refused``: anything else;
+            ``unchanged``: what was to be undone had never been done.
         reason: The platform's words, empty where it is done.
+        made: Bytes of the object that is there in its place now, where one was made.
     """
 
     fate: Fate
     reason: str = ""
+    made: int = 0
 
 
 DONE = Answer("done")
+GOES_ON = Answer("unavailable", "there was no time for all of it; it goes on from where it is")
+"""Something of it was done, and the next call finds that."""
+NO_TIME = Answer("unavailable", "there was no time for it")
+"""Nothing of it was done."""
 BATCH = 100
 """Calls in one batch at most: https://docs.cloud.google.com/storage/docs/batch"""
+
+
+Compression = Literal["gzip", "zstd"]
+ENDINGS: Mapping[Compression, str] = MappingProxyType({"gzip": ".gz", "zstd": ".zst"})
+"""What the name of a compressed object ends with."""
+PARTS = ".parts/"
+"""What comes behind the name of a compressed object, in the names of what it is put together of: ``NAME.zst.parts/00000``."""
 
 
 class ObjectStore(Protocol):
@@ -154,7 +169,7 @@ class ObjectStore(Protocol):
         ...
 
     def pages(self, bucket: str, prefix: str, *, after: str = "", versions: bool = False) -> Iterator[Sequence[StorageObject]]:
-        """All objects whose names begin with the prefix, in the order of their names, page by page.
+        """All objects whose names begin with the prefix, in the order of their names, page by page; no page is empty.
 
         Args:
             bucket: The bucket's name.
@@ -198,6 +213,29 @@ class ObjectStore(Protocol):
 
         Raises:
             CloudError: The batch as a whole was not answered; any of it may be done.
+        """
+        ...
+
+    def compress(self, bucket: str, each: StorageObject, *, into: Compression, go_on: Callable[[], bool]) -> Answer:
+        """Put a compressed object in the place of this generation, beside it under its name with an ending of `ENDINGS`.
+
+        The generation is deleted, as by `delete`, only after the compressed object was read back as it is stored, and is what it should be. Whatever
+        happens on the way, doing it again goes on from there. ``gone``: it was done before. ``refused``: it is not done, and everything is as it was.
+
+        Args:
+            bucket: The bucket's name.
+            each: A live generation.
+            into: The format.
+            go_on: Whether there is time left, and the right to write; asked before each write and every few moments. `GOES_ON` or `NO_TIME` is
+                answered where it says no.
+        """
+        ...
+
+    def uncompress(self, bucket: str, each: StorageObject, *, into: Compression, go_on: Callable[[], bool]) -> Answer:
+        """Undo `compress`: bring this generation back, made from the compressed object where it is kept no longer, and delete the compressed one.
+
+        ``unchanged``: it was never compressed, or not to the end. ``changed``: another object of the name is live; then both stay. ``gone``: there is
+        nothing that it could be made from.
         """
         ...
 

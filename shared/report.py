@@ -31,10 +31,11 @@ def reached(entry: Entry, *, carried_out: Sequence[TargetRecord], preview: Seque
         now: The time of writing.
     """
     said = [
-        *parts.spend(entry),
+        *parts.spend(entry, now),
         *parts.dry_run(entry),
         *parts.nothing_done(entry, carried_out),
         *parts.outcomes(carried_out, now),
+        *parts.begun(entry),
         *parts.to_come(entry, preview, now),
         *parts.called_off(entry),
         *parts.remains(carried_out),
@@ -58,7 +59,7 @@ def refused(entry: Entry, *, sentence: str, now: datetime) -> Letter:
         kept = "Nothing more is changed, and what was parked before stays parked."
         advice = "If the plan is right, raise the limit in the policy or select less."
     said = [
-        *parts.spend(entry),
+        *parts.spend(entry, now),
         *parts.dry_run(entry),
         Part(title="REFUSED BY A LIMIT", tail=f"{prose(sentence.rstrip('.'), _LONG)}. {kept}"),
         Part(title="WHAT TO DO", tail=advice),
@@ -172,7 +173,7 @@ def outcome_text(entry: Entry, *, recorded: bool = True) -> str:
     """
     lines = [f"{parts.dry(entry)}{parts.name(entry)}"]
     if entry.notification:
-        lines.append(f"  {parts.spending(entry.notification)}")
+        lines += [f"  {each}" for each in (parts.spending(entry.notification), *parts.rate(entry))]
     lines += _record(entry) if recorded else []
     lines += [*_steps(entry), *_targets(entry), *_others(entry)]
     ending = [*(part.tail for part in parts.saving(entry.targets)), *(_commands(entry) if recorded else ())]
@@ -220,6 +221,8 @@ def _others(entry: Entry) -> list[str]:
         lines += ["", f"NOT TOUCHED ({len(entry.untouched):,})"]
         for reason, names in parts.grouped((record.reason, record.resource) for record in entry.untouched):
             lines += [f"  {clean(reason, 1000)} ({len(names):,})", *(f"    {clean(each, 300)}" for each in names)]
+    if entry.begun:
+        lines += ["", f"OBJECTS, EACH BY ITSELF ({len(entry.begun):,})", *(f"  {clean(key, 200)}" for key in entry.begun)]
     if entry.unseen:
         lines += ["", f"PLACES NOT SEEN ({len(entry.unseen):,})"]
         for place in entry.unseen:

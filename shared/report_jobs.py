@@ -59,6 +59,7 @@ def rehearsed(entry: Entry, now: datetime) -> Letter:
     manner = own.manner_of(job)
     said = [
         *parts.dry_run(entry),
+        *([Part(title="WOULD BE REFUSED BY A LIMIT", tail=own.as_sentence(job.reason))] if job.reason else []),
         *own.warning_part(job),
         *own.why_part(entry),
         Part(title=f"WOULD BE {manner.done.upper()}", tail=own.as_lines(*own.extent(job))),
@@ -145,7 +146,8 @@ def called_off(entry: Entry, now: datetime) -> Letter:
 def undone(entry: Entry, now: datetime) -> Letter:
     """What was put back, what could not be, and what that means for the bill."""
     job = own.job_of(entry)
-    noun, planned, back = own.manner_of(job).noun, own.planned_of(job), sum(portion.back for portion in job.portions)
+    noun, back = own.manner_of(job).noun, own.total_of(job, "back")
+    planned = back + own.total_of(job, "lost") + own.total_of(job, "failed")
     counts = {
         "cannot be put back": own.total_of(job, "lost"),
         "could not be put back, however often it was tried": own.total_of(job, "failed"),
@@ -242,7 +244,7 @@ def _state(job: Job) -> str:
         words += f" at {stamp(job.undone_at)}"
     if job.due_at:
         words += f" until {stamp(job.due_at)}" if job.stage == "waiting" else f", goes on at {stamp(job.due_at)}"
-    return f"{words}, {plural(job.attempts, 'attempt')}" if job.attempts else words
+    return f"{words}, {plural(job.attempts + job.tries, 'attempt')}" if job.attempts + job.tries else words
 
 
 def _commands(entry: Entry) -> Iterator[tuple[str, str]]:

@@ -50,7 +50,7 @@ MANNERS: Mapping[str, Manner] = MappingProxyType(
             "deleted",
             "noncurrent version",
             noncurrent=True,
-            back="A version comes back as the live object, and only where no object of its name is live.",
+            back="A version becomes a noncurrent one again, and only where no object of its name is live.",
         ),
         "compress_objects": Manner(
             "compress",
@@ -237,7 +237,8 @@ def amount_of(job: Job) -> str:
 
 
 def planned_of(job: Job) -> int:
-    return sum(portion.objects for portion in job.portions)
+    """How many objects there were to change; of what was planned anew only those that were changed before."""
+    return sum(portion.changed if portion.superseded else portion.objects for portion in job.portions)
 
 
 def total_of(job: Job, count: str) -> int:

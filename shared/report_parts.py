@@ -5,18 +5,20 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from shared import prices
 from shared.actions import Changes, registry
+from shared.burn_text import sentences
 from shared.entry import HELD, Entry, StepRecord, TargetRecord, UnseenRecord, UseRecord
 from shared.model import BudgetNotification, Place
 from shared.slack_text import Part, about, ahead, bar, clean, code, money, percent, plural, prose, stamp
 
 _NAMES = 3
 _STEPS = 4
+_OLD = timedelta(days=1)  # what was estimated before may have passed already
 _NO_CURRENCY = "XXX"  # ISO 4217; a simulated message has only a share
 
 # In the order in which they matter to a reader, each with what follows its list.
@@ -88,12 +90,23 @@ def period(notice: BudgetNotification) -> str:
     return f"Period since {notice.period_start.astimezone(UTC):%Y-%m-%d}, midnight US Pacific · budget message of {stamp(notice.sent_at)}"
 
 
-def spend(entry: Entry) -> Iterator[Part]:
-    """The spend with a bar, and since when."""
+def rate(entry: Entry) -> list[str]:
+    """How fast the budget was used up when the plan was made."""
+    return list(sentences(entry.burn, entry.notification)) if entry.burn and entry.notification else []
+
+
+def spend(entry: Entry, now: datetime | None = None) -> Iterator[Part]:
+    """The spend with a bar, how fast it rises, and since when.
+
+    Args:
+        entry: The plan.
+        now: The time of writing; how fast it rises is not said without, nor where that was estimated long before.
+    """
     notice = entry.notification
     if notice:
         picture = f"`{bar(notice.level('actual'))}` " if notice.amount > 0 else ""
-        yield Part(tail=f"{picture}{spending(notice)}")
+        fast = rate(entry) if now and now - notice.sent_at <= _OLD else []
+        yield Part(tail="\n".join([f"{picture}{spending(notice)}", *fast]))
         yield Part(tail=period(notice), small=True)
 
 
@@ -109,13 +122,21 @@ def dry_run(entry: Entry) -> Iterator[Part]:
 def nothing_done(entry: Entry, carried_out: Sequence[TargetRecord]) -> Iterator[Part]:
     """That nothing was changed, where that is not said by what follows."""
     planned = [step for step in entry.steps if step.state == "planned"]
-    if planned and not carried_out:
+    if planned and not carried_out and not entry.begun:
         speaks_only = all(_changes(use) is None for step in planned for use in step.uses)
         yield Part(
             tail="This step only tells you: nothing is changed."
             if speaks_only
             else "Nothing was changed: there was nothing that had to be."
         )
+
+
+def begun(entry: Entry) -> Iterator[Part]:
+    """That what the steps do to objects is told of by itself."""
+    if entry.begun:
+        shown = ", ".join(code(key, 200) for key in entry.begun[:_NAMES])
+        more = f" and {len(entry.begun) - _NAMES:,} more" if len(entry.begun) > _NAMES else ""
+        yield Part(title="OBJECTS", tail=f"What it does to the objects of buckets is told of by itself: {shown}{more}")
 
 
 # what became of the targets

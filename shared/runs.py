@@ -122,11 +122,16 @@ def says(condition: Condition, content: bytes) -> str | None:
     """
     if not condition.has:
         return f"{condition.object} is there"
-    data = _mapping(condition.object, content)
+    data = _mapping(condition.object, content) or {}
     found = {key: _written(_at(data, key)) for key in condition.has}
     if any(found[key] not in map(_written, values) for key, values in condition.has.items()):
         return None
     return f"{condition.object} says {', '.join(f'{key}: {value}' for key, value in found.items())}"
+
+
+def readable(condition: Condition, content: bytes) -> bool:
+    """Whether the object's content is what its name promises, so that what it does not say it does not mean."""
+    return _mapping(condition.object, content) is not None
 
 
 def tells(condition: Condition, content: bytes) -> bool:
@@ -136,7 +141,7 @@ def tells(condition: Condition, content: bytes) -> bool:
         condition: One with a `has`.
         content: The object's content; with more than `LIMIT` bytes it tells nothing.
     """
-    data = _mapping(condition.object, content)
+    data = _mapping(condition.object, content) or {}
     return all(_at(data, key) is not None for key in condition.has)
 
 
@@ -173,16 +178,16 @@ def _is_name(part: str) -> bool:
     return part not in ("", ".", "..") and part.isprintable() and _NOT_IN_A_NAME.isdisjoint(part)
 
 
-def _mapping(name: str, content: bytes) -> Mapping[str, Any]:
-    """What a status file says; nothing where it is too large, or is not what its name promises."""
+def _mapping(name: str, content: bytes) -> Mapping[str, Any] | None:
+    """What a status file says; None where it is too large, or is not what its name promises."""
     if len(content) > LIMIT:
-        return {}
+        return None
     try:
         text = content.decode("utf-8-sig")
         data = json.loads(text, object_pairs_hook=_no_key_twice) if name.endswith(".json") else _yaml(text)
     except (ValueError, RecursionError, SettingsError):
-        return {}
-    return data if isinstance(data, dict) else {}
+        return None
+    return data if isinstance(data, dict) else None
 
 
 def _yaml(text: str) -> Mapping[str, Any]:

@@ -98,16 +98,16 @@ def _clip(pieces: Sequence[str], limit: int) -> str:
 # figures and times
 
 
-def money(amount: Decimal, currency: str) -> str:
-    """An amount with thousands separators and the currency's sign, or its code where the sign would be ambiguous."""
-    figures = f"{abs(amount):.2E}" if abs(amount) >= 10**15 else f"{abs(amount):,.{0 if currency in _WHOLE else 2}f}"
+def money(amount: Decimal, currency: str, *, whole: bool = False) -> str:
+    """An amount with thousands separators and the currency's sign, or its code where the sign would be ambiguous; rounded where `whole`."""
+    figures = f"{abs(amount):.2E}" if abs(amount) >= 10**15 else f"{abs(amount):,.{0 if whole or currency in _WHOLE else 2}f}"
     sign = _SIGNS.get(currency, "")
     return f"{'-' if amount < 0 else ''}{sign}{figures}" if sign else f"{prose(currency, 12)} {'-' if amount < 0 else ''}{figures}"
 
 
-def about(dollars: Decimal) -> str:
-    """An estimate in US dollars, no more exact than it is."""
-    return f"${dollars:,.0f}" if dollars >= 10 else f"${dollars:,.2f}"
+def about(amount: Decimal, currency: str = "USD") -> str:
+    """An estimate, no more exact than it is."""
+    return money(amount, currency, whole=abs(amount) >= 10)
 
 
 def percent(share: Decimal, places: str = "0.01") -> str:
@@ -133,9 +133,14 @@ def stamp(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def date(time: datetime) -> str:
+    """A date within the year as people say it, in UTC."""
+    return f"{time.astimezone(UTC).day} {time.astimezone(UTC):%b}"
+
+
 def day(time: datetime) -> str:
     """A date as people say it, in UTC."""
-    return f"{time.astimezone(UTC).day} {time.astimezone(UTC):%b %Y}"
+    return f"{date(time)} {time.astimezone(UTC):%Y}"
 
 
 def moment(time: datetime) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared.errors import CloudError, Conflict
+from shared.errors import CloudError, Conflict, JournalError
 from shared.job import Job, Sign, rule_id
 from shared.journal import Journal, Kept
 from shared.ledger import Ledger, Position
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 EVERY = timedelta(days=1)
 SAVE_EVERY = timedelta(minutes=1)
+BUSY = timedelta(minutes=5)
+"""So long after its last word another worker is taken to be at it still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,14 @@ class Sweeper:
         policy: The policy in force.
         deadline: On the clock's monotonic scale; the look goes on at the next tick after it.
         found: Called with each run that is found, as the job that it would be.
+        unreadable: Called where the record of a rule cannot be read.
     """
 
     world: World
     policy: Policy
     deadline: float
     found: Callable[[Job], object]
+    unreadable: Callable[[JournalError], None]
 
     def sweep(self) -> None:
         """Look at every rule whose day is over; a rule that cannot be looked at hides no other."""
@@ -52,6 +56,8 @@ class Sweeper:
                     rule.bucket,
                     rule.runs,
                 )
+            except JournalError as error:
+                self.unreadable(error)
             except CloudError as error:
                 log.warning(
                     "gs://%s/%s could not be looked through for abandoned runs, and is tried again at the next tick: %s",
@@ -64,14 +70,29 @@ class Sweeper:
         ledger = stored.record if stored else Ledger()
         if ledger.position is None and ledger.swept_at and now - ledger.swept_at < EVERY:
             return
-        if ledger.position is None:
-            stored = journal.save_ledger(key, stored, ledger.but(swept_at=now, position=Position()))
-        walk = _Walk(rule, (stored.record.position if stored else None) or Position())
+        if ledger.position and ledger.position.at and now - ledger.position.at < BUSY:
+            return
+        position = ledger.position or Position()
+        swept_at = ledger.swept_at if ledger.position else now
+        stored = journal.save_ledger(key, stored, ledger.but(swept_at=swept_at, position=position.but(at=now)))
+        walk = _Walk(rule, position)
+        try:
+            self._walk(rule, walk, stored, after)
+        except Conflict:
+            raise
+        except CloudError:
+            self._save(journal, key, journal.ledger(key), walk.position.but(at=None))  # so that nobody waits for us
+            raise
+
+    def _walk(self, rule: ArtifactRule, walk: _Walk, stored: Kept[Ledger], after: timedelta) -> None:
+        journal, key, clock = Journal(self.world.state), rule_id(rule.bucket, rule.runs), self.world.clock
+        now = clock.now()
         for page in self.world.objects.pages(rule.bucket, root(rule), after=walk.position.after):
             self._take(rule, walk.take(page), after)
             late = clock.monotonic() >= self.deadline
             if late or clock.now() - now >= SAVE_EVERY:
-                stored, now = self._save(journal, key, stored, walk.position), clock.now()
+                now = clock.now()
+                stored = self._save(journal, key, stored, walk.position.but(at=None if late else now))
             if late:
                 return
         self._take(rule, walk.end(), after)
@@ -112,8 +133,7 @@ class _Walk:
             if newest is None or each.created > newest[2]:
                 newest = (each.name, each.generation, each.created)
             promoted = promoted or (bool(here) and each.name.removeprefix(here) in self._promoting)
-        if page:
-            self.position = _position(run, newest, promoted=promoted, after=page[-1].name)
+        self.position = _position(run, newest, promoted=promoted, after=page[-1].name)
         return self._ended
 
     def end(self) -> list[Position]:

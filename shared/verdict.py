@@ -19,6 +19,10 @@ class LeftAlone(Exception):  # it is a verdict and no error
     """The whole job is left alone; the sentence says why."""
 
 
+class SignGone(LeftAlone):
+    """What said that the run has failed is not there any more; while the last objects of a run are deleted, that may be the watchdog's own doing."""
+
+
 Judge = Callable[[StorageObject], Answer]
 """What is to become of one object.
 
@@ -53,7 +57,7 @@ class RunJudge:
         if any(relative == reason.object and not reason.has for reason in self.rule.unless):
             raise LeftAlone(f"{relative} is there (`unless` in the policy)")
         if held := held_by(each, self.now):
-            raise LeftAlone(f"{relative} is kept by a {held}")
+            raise LeftAlone(f"{relative} is kept by {'an' if held.startswith('e') else 'a'} {held}")
         sign = self.job.sign
         if sign and (each.created > sign.at or (each.name == sign.object and each.generation != sign.generation)):
             raise LeftAlone(f"{relative or 'the folder itself'} was written at {each.created:%Y-%m-%d %H:%M:%S} UTC, after {self._since()}")

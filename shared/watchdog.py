@@ -8,17 +8,20 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import cached_property
 from typing import Literal
 
-from shared import report
+from shared import burn, report
 from shared.apply import Applier
 from shared.clean import Cleaner
+from shared.duty import duty_of
 from shared.entry import NEXT_PERIOD, Entry, Lease, MessageRecord, StepRecord, UseRecord, ask_undo
 from shared.errors import CloudError, Conflict, Denied, EventRejected, Gone, JournalError, Refused, Unavailable
 from shared.job import Job, Sign, parts_of, run_key
 from shared.journal import BUDGET_ENTRIES, BudgetState, Journal, Kept, SeriesPoint
 from shared.letter import Letter
+from shared.lookout import Lookout
 from shared.model import BudgetNotification, ObjectWritten
 from shared.pace import Pacer
 from shared.policy import BudgetRule, Policy, Step, reached
@@ -27,6 +30,7 @@ from shared.runs import LIMIT as STATUS_LIMIT
 from shared.runs import Suspect, says
 from shared.session import LEASE, Session
 from shared.sweep import Sweeper
+from shared.verdict import LeftAlone
 from shared.work import Worker
 
 log = logging.getLogger(__name__)
@@ -161,7 +165,8 @@ class Watchdog:
             if self.world.clock.monotonic() >= self.deadline:
                 break
             outcomes.extend(self._carry_on(key))
-        Sweeper(self.world, self.policy, self.deadline, self._found).sweep()
+        Lookout(self.world, self.policy, self.project, self._notice, self.unreadable).look()
+        Sweeper(self.world, self.policy, self.deadline, self._abandoned, self.unreadable).sweep()
         return outcomes
 
     def notice(self, written: ObjectWritten, suspect: Suspect) -> Outcome:
@@ -183,7 +188,9 @@ class Watchdog:
             except Gone:
                 return Outcome("no sign")  # it was written anew, and that has a notice of its own
             except (Denied, Refused) as error:
-                raise EventRejected("status-unreadable", f"whether a run has failed is not known, since its status file cannot be read: {error}") from error
+                raise EventRejected(
+                    "status-unreadable", f"whether a run has failed is not known, since its status file cannot be read: {error}"
+                ) from error
             words = says(condition, content)
         if words is None:
             return Outcome("no sign")
@@ -203,6 +210,15 @@ class Watchdog:
         created = self.journal.create(Entry(key=key, created=now, mode=self.policy.mode, job=job), now)
         log.info("%s: gs://%s/%s %s", key, job.bucket, job.prefix, job.occasion, extra={"labels": {"entry": key, "bucket": job.bucket}})
         return Outcome("noticed" if created else "known", key)
+
+    def _abandoned(self, job: Job) -> None:
+        """Record a run that was found abandoned, unless a look at its status says that it is none, or has succeeded."""
+        try:
+            duty_of(job, self.policy, self.world.objects).check()
+        except LeftAlone as verdict:
+            log.debug("gs://%s/%s: %s", job.bucket, job.prefix, verdict)
+            return
+        self._found(job)
 
     @cached_property
     def cleaner(self) -> Cleaner:
@@ -237,12 +253,14 @@ class Watchdog:
         if kept is None and rule is None:
             return []
         if kept and notification.period_start < kept.record.period_start and not _moved_back(notification, kept.record):
+            self._hear(kept, notification)
             return [Outcome("older period")]
         stale = self.world.clock.now() - notification.sent_at > self.policy.stale_after
         ended: list[str] = []
         state = self._state(kept, notification)
         if kept and notification.period_start != kept.record.period_start:
             if stale:
+                self._hear(kept, notification)
                 return [Outcome("stale")]
             ended, unread = self._end_period({*kept.record.claims.values(), *kept.record.ended})
             state = state.but(ended=unread)
@@ -250,7 +268,7 @@ class Watchdog:
             ended, unread = self._end_period(set(kept.record.ended))
             state = state.but(ended=unread)
         due = () if stale or rule is None else tuple(step for step in reached(rule, notification) if self._claim(step) not in state.claims)
-        session = self._claimed(notification, rule, due) if due and rule else None
+        session = self._claimed(notification, rule, due, state) if due and rule else None
         if due and session is None:
             return [Outcome("busy", self._key(notification, due))]
         if session:
@@ -272,15 +290,25 @@ class Watchdog:
     def _state(self, kept: Kept[BudgetState] | None, notification: BudgetNotification) -> BudgetState:
         point = SeriesPoint(at=notification.sent_at, cost=notification.cost, amount=notification.amount)
         if kept and notification.period_start == kept.record.period_start:
-            return kept.record.with_point(point)
-        return BudgetState(period_start=notification.period_start, last_sent_at=notification.sent_at, series=(point,))
+            return self._heard(kept.record.with_point(point), notification)
+        state = BudgetState(period_start=notification.period_start, last_sent_at=notification.sent_at, series=(point,))
+        return self._heard(state, notification)
 
-    def _claimed(self, notification: BudgetNotification, rule: BudgetRule, due: Sequence[Step]) -> Session | None:
+    def _hear(self, kept: Kept[BudgetState], notification: BudgetNotification) -> None:
+        """Remember that the budget still speaks, whatever it says."""
+        heard = self._heard(kept.record, notification)
+        if heard != kept.record:
+            self.journal.save_budget(notification.billing_account, notification.budget_id, kept, heard)
+
+    def _heard(self, state: BudgetState, notification: BudgetNotification) -> BudgetState:
+        return state.heard(notification.budget_name, min(notification.sent_at, self.world.clock.now()))
+
+    def _claimed(self, notification: BudgetNotification, rule: BudgetRule, due: Sequence[Step], state: BudgetState) -> Session | None:
         """The entry for these steps in this worker's hands: new, or left behind by a worker that was killed; None while another works on it."""
         now = self.world.clock.now()
         entry = Entry(
             key=self._key(notification, due), created=now, mode=self.policy.mode, notification=notification, restore=rule.restore,
-            steps=tuple(record(step, now) for step in due), lease=Lease(owner=self.owner, until=now + LEASE),
+            burn=_burn(state, rule, notification, now), steps=tuple(record(step, now) for step in due), lease=Lease(owner=self.owner, until=now + LEASE),
         )  # fmt: skip
         created = self.journal.create(entry, now)
         if created:
@@ -432,6 +460,13 @@ def record(step: Step, now: datetime) -> StepRecord:
     uses = tuple(UseRecord(action=use.name, params=use.params.model_dump(mode="json")) for use in step.do)
     state: Literal["approval", "waiting", "open"] = "approval" if step.approve else "waiting" if step.wait else "open"
     return StepRecord(key=step.key, at=step.at, on=step.on, uses=uses, state=state, opens_at=now + step.wait if step.wait else None)
+
+
+def _burn(state: BudgetState, rule: BudgetRule, notification: BudgetNotification, now: datetime) -> burn.Burn | None:
+    """How fast the budget is used up, with the shares that are not reached yet."""
+    shares = {Decimal(1), *(step.at for step in rule.steps if step.on == "actual")}
+    level = notification.level("actual")
+    return burn.estimate(state.series, shares=(share for share in shares if share > level), period_start=state.period_start, now=now)
 
 
 def _called_off(step: StepRecord) -> StepRecord:

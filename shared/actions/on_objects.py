@@ -11,12 +11,12 @@ from shared.fields import BucketName, Bytes, Duration, Part, longer_than_nothing
 
 
 def folder(text: str) -> str:
-    """A folder in a bucket, with its slash.
+    """A folder in a bucket, with its slash; empty is the whole bucket.
 
     Raises:
         ValueError: It does not end with a slash, so that names beside the folder would begin the same, or it has empty parts or wildcards.
     """
-    if not text.endswith("/") or text.startswith("/") or "//" in text:
+    if text and (not text.endswith("/") or text.startswith("/") or "//" in text):
         raise ValueError(f"{show(text)} is no folder; write it with / at its end and nowhere else at an edge, such as checkpoints/")
     if any(character in "*?[]" or not character.isprintable() for character in text):
         raise ValueError(f"{show(text)} holds characters that have no meaning in a folder; wildcards do not count here")
@@ -42,7 +42,9 @@ class OnObjects(Part):
     """
 
     buckets: tuple[BucketName, ...] = Field(min_length=1, description="The buckets' names.")
-    prefix: Annotated[str, AfterValidator(folder)] = Field(default="", description="The folder that it keeps to; the whole bucket where absent.")
+    prefix: Annotated[str, AfterValidator(folder)] = Field(
+        default="", description="The folder that it keeps to; the whole bucket where absent."
+    )
     older_than: Annotated[Duration, AfterValidator(longer_than_nothing)] = Field(description="Only what is older than this.")
     limits: ObjectLimits = Field(default_factory=ObjectLimits, description="How much at most in one bucket.")
     require_soft_delete: bool = Field(default=True, strict=True, description="Only where the bucket keeps deleted objects for a while.")
@@ -50,5 +52,3 @@ class OnObjects(Part):
     def extent(self) -> Sequence[tuple[str, str]]:
         """Each bucket with the folder."""
         return [(bucket, self.prefix) for bucket in self.buckets]
-
-

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from shared.cloud.errors import may_pass
@@ -14,7 +15,7 @@ T = TypeVar("T")
 
 CALL_TIME = 10.0
 """Seconds for one call."""
-BATCH_TIME = 30.0
+BATCH_TIME = 12.0
 """Seconds for one batch: its calls are carried out on the other side before any of it is answered."""
 
 
@@ -56,7 +57,12 @@ class JsonApi:
             patience: Seconds for which a call that fails is tried again.
         """
         self._patience = patience
-        self._session = Lazy(_session)
+        self._client = Lazy(client)
+        self._session = Lazy(self._connected)
+
+    def bucket(self, name: str) -> Any:
+        """A bucket's handle of the client whose session this is, for what it does better than plain calls."""
+        return self._client().bucket(name)
 
     def get(self, path: str, **query: str | int | None) -> Any:
         """The JSON at a path below ``/storage/v1``; a parameter that is None is left out."""
@@ -76,6 +82,42 @@ class JsonApi:
                 return take(answer)
 
         return self._again(attempt)
+
+    @contextmanager
+    def opened(self, path: str, first: int, size: int, **query: str | int) -> Iterator[Any]:
+        """Some bytes of an object's content as they are stored, to be read as they come: a file without an end that is known.
+
+        Args:
+            path: The object's.
+            first: The first byte.
+            size: How many.
+            query: Further parameters.
+        """
+        span = {"Range": f"bytes={first}-{first + size - 1}"}
+
+        def attempt() -> Any:
+            asked = {"alt": "media", **query}
+            return self._asked("GET", f"/download/storage/v1{path}", params=asked, headers=span, timeout=CALL_TIME, stream=True)
+
+        with self._again(attempt) as answer:
+            yield answer.raw
+
+    def post(self, path: str, document: Mapping[str, Any], **query: str | int | None) -> Any:
+        """The JSON that a call with this one is answered with; it is sent again where it was not answered, so it has to bear that."""
+
+        def attempt() -> Any:
+            with self._asked("POST", f"/storage/v1{path}", json=document, params=query, timeout=(CALL_TIME, BATCH_TIME)) as answer:
+                return answer.json()
+
+        return self._again(attempt)
+
+    def delete(self, path: str, **query: str | int) -> None:
+        """Delete what is at a path; it is sent again where it was not answered, and may then find it gone."""
+
+        def attempt() -> None:
+            self._asked("DELETE", f"/storage/v1{path}", params=query, timeout=CALL_TIME).close()
+
+        self._again(attempt)
 
     def batch(self, content_type: str, body: bytes) -> tuple[str, bytes]:
         """The content type and the body of the answer to a batch.
@@ -104,11 +146,10 @@ class JsonApi:
         made: T = call_options(self._patience)["retry"](attempt)()
         return made
 
+    def _connected(self) -> tuple[Any, str, Mapping[str, str]]:
+        """The session of the client, the server that it asks, and the headers that each call has.
 
-def _session() -> tuple[Any, str, Mapping[str, str]]:
-    """The session of a client, the server that it asks, and the headers that each call has.
-
-    A batch is a connection, and the only one of its own that the client shows.
-    """
-    connection = client().batch()
-    return connection.http, connection.API_BASE_URL, {"User-Agent": connection.user_agent, "Accept-Encoding": "gzip"}
+        A batch is a connection, and the only one of its own that the client shows.
+        """
+        connection = self._client().batch()
+        return connection.http, connection.API_BASE_URL, {"User-Agent": connection.user_agent, "Accept-Encoding": "gzip"}

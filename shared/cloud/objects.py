@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.cloud.errors import translate, translated
 from shared.cloud.gcs import JsonApi
 from shared.cloud.object_batch import Reply, call, pack, segment, unpack
 from shared.errors import Denied, Gone, Refused, Unavailable
 from shared.model import BucketFacts, StorageObject
-from shared.ports import DONE, Answer, Fate
+from shared.ports import DONE, Answer, Compression, Fate
+
+if TYPE_CHECKING:
+    from shared.cloud.object_compression import Compressing
 
 PAGE = 1000
 """Objects on a page at most: https://cloud.google.com/storage/docs/json_api/v1/objects/list."""
@@ -32,13 +35,16 @@ _KEPT_SENTENCE = re.compile(r"under active \S+ hold|retention policy|object rete
 class GcsObjectStore:
     """Fulfils `shared.ports.ObjectStore`. All methods may be called from several threads; ten connections are kept."""
 
-    def __init__(self, *, patience: float = 20.0) -> None:
+    def __init__(self, *, patience: float = 10.0, span: int | None = None) -> None:
         """Nothing is connected before the first call.
 
         Args:
             patience: Seconds for which a call that fails is tried again.
+            span: Bytes of an object that are compressed as one part, if not as many as usual.
         """
         self._api = JsonApi(patience)
+        self._patience = patience
+        self._span = span
 
     def facts(self, bucket: str) -> BucketFacts:
         """What the bucket is like."""
@@ -113,6 +119,21 @@ class GcsObjectStore:
         for number, reply in zip(others, self._batch(bucket, [_copy(folder, objects[number]) for number in others]), strict=True):
             replies[number] = reply
         return [_answer(reply, each) for reply, each in zip(replies, objects, strict=True)]
+
+    def compress(self, bucket: str, each: StorageObject, *, into: Compression, go_on: Callable[[], bool]) -> Answer:
+        """Put a compressed object in the place of this generation."""
+        return self._compressing(bucket, each, into, go_on).compress()
+
+    def uncompress(self, bucket: str, each: StorageObject, *, into: Compression, go_on: Callable[[], bool]) -> Answer:
+        """Bring this generation back, and delete the compressed one."""
+        return self._compressing(bucket, each, into, go_on).uncompress()
+
+    def _compressing(self, bucket: str, each: StorageObject, into: Compression, go_on: Callable[[], bool]) -> Compressing:
+        from shared.cloud.object_calls import ObjectCalls  # only who compresses needs any of it
+        from shared.cloud.object_compression import SPAN, Compressing
+
+        calls = ObjectCalls(self._api, bucket, self._patience)
+        return Compressing(calls, each, into, go_on, self.delete, self.restore, self._span or SPAN)
 
     def _listing(self, bucket: str, prefix: str, **query: str | None) -> Iterator[Any]:
         token: str | None = None

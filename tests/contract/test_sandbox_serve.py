@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import socket
 import threading
 import time
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -51,6 +55,27 @@ def test_port_can_be_chosen_and_is_free_afterwards() -> None:
             HttpServer(APP, port)
     with HttpServer(APP, port) as server:
         assert requests.get(server.url, timeout=5).text == "hello"
+
+
+def test_closing_while_somebody_connects_leaves_nothing_open() -> None:
+    """A connection that is accepted at the very moment is closed like all others, however the two meet."""
+
+    def connect(port: int) -> None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+            client.recv(1)
+
+    for _ in range(30):
+        server = HttpServer(APP)
+        threads = [threading.Thread(target=connect, args=(server.port,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        server.close()
+        for thread in threads:
+            thread.join()
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert [str(each.message) for each in found if each.category is ResourceWarning] == []
 
 
 def test_closing_does_not_wait_for_anybody() -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import functions_framework
 
 from functions import wiring
 from sandbox.cloud import ROOT, Sandbox
-from sandbox.functions import BUDGET_ALERT, TASK, tick
-from sandbox.push import Message, Subscription, envelope, headers
+from sandbox.functions import tick, triggers
+from sandbox.push import Form, Message, Subscription
+from shared.clock import SystemClock
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 LEFT_BEHIND = ("FUNCTION_TARGET", "FUNCTION_SIGNATURE_TYPE")
@@ -21,7 +25,7 @@ LEFT_BEHIND = ("FUNCTION_TARGET", "FUNCTION_SIGNATURE_TYPE")
 
 @dataclass
 class InProcess:
-    """Both targets behind Flask's test clients, and Pub/Sub's deliveries made by hand, one after the other.
+    """All targets behind Flask's test clients, and Pub/Sub's deliveries made by hand, one after the other.
 
     Attributes:
         sandbox: What they work on.
@@ -33,7 +37,7 @@ class InProcess:
     _delivered: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        for target in (BUDGET_ALERT, TASK):
+        for target in triggers(self.sandbox):
             self.clients[target] = functions_framework.create_app(target, str(ROOT / "main.py"), "http").test_client()
         self._delivered.update(message.id for message in self._waiting())  # no subscription heard of them
 
@@ -42,13 +46,20 @@ class InProcess:
         sent = {"data": body} if isinstance(body, bytes) else {"json": body}
         return int(self.clients[target].post("/", headers=headers, **sent).status_code)
 
-    def deliver(self, message: Message) -> int:
-        """Deliver a message as Eventarc does, and give the status of the answer."""
-        target = BUDGET_ALERT if message.topic == self.sandbox.budget_topic else TASK
+    def deliver(self, message: Message, to: tuple[str, Form | None] | None = None) -> int:
+        """Deliver a message as Eventarc does, and give the status of the answer.
+
+        Args:
+            message: The message.
+            to: The target and the form, where the topic is none of a trigger's.
+        """
+        forms = {topic: (target, form) for target, (topic, form) in triggers(self.sandbox).items()}
+        target, form = to or forms[message.topic]
         subscription = Subscription(
-            f"projects/{self.sandbox.project}/subscriptions/eventarc-{target}", message.topic, "http://", 600, 10, 600, None, ""
+            f"projects/{self.sandbox.project}/subscriptions/eventarc-{target}", message.topic, "http://", 600, 10, 600, None, "", form
         )
-        return self.post(target, envelope(message, subscription, 1), headers(message))
+        headers, body = subscription.request(message, 1)
+        return self.post(target, body, headers)
 
     def drain(self, limit: int = 100) -> list[int]:
         """Deliver everything that was published and not delivered yet, and what is published meanwhile; gives the answers' statuses."""
@@ -67,8 +78,31 @@ class InProcess:
         return self.drain()
 
     def _waiting(self) -> list[Message]:
-        topics = (self.sandbox.budget_topic, self.sandbox.tasks_topic)
+        topics = [topic for topic, _ in triggers(self.sandbox).values()]
         return [message for topic in topics for message in self.sandbox.pubsub.messages(topic) if message.id not in self._delivered]
+
+
+@dataclass
+class ShiftedClock(SystemClock):
+    """The system's clock, some time ahead of itself.
+
+    Attributes:
+        ahead: How far.
+    """
+
+    ahead: timedelta = timedelta(0)
+
+    def now(self) -> datetime:
+        """The time of day that much later."""
+        return super().now() + self.ahead
+
+
+def wait_until(true: Callable[[], bool], timeout: float = 30.0) -> None:
+    """Look every few milliseconds."""
+    end = time.monotonic() + timeout
+    while not true():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.005)
 
 
 def forget() -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cloud import Sandbox
+from sandbox import training
+from sandbox.cloud import STATE_BUCKET, Sandbox
 from sandbox.estate import BUDGET_ID, SEEDS
-from sandbox.functions import BUDGET_ALERT, TASK, Function, Functions, tick
+from sandbox.functions import BUDGET_ALERT, SERVICES, STORAGE_EVENT, TASK, Function, Functions, run_command, tick
 from tests.e2e.harness import PROXIES, InProcess
 
 
@@ -26,6 +27,21 @@ def test_a_budget_message_parks_staging_through_real_processes(sandbox: Sandbox,
     assert _staging(sandbox) == 1
     assert len(sandbox.slack.messages("ml-cost")) == 1
     assert all(function.alive for function in processes.by_target.values())
+
+
+def test_a_run_that_fails_is_announced_through_real_processes(sandbox: Sandbox, processes: Functions) -> None:
+    """Eventarc's event reaches the function, which only records it; the next tick looks at the run and sends one message, and a command shows it."""
+    training.fail(sandbox.storage, training.DOOMED.folder)
+    assert sandbox.pubsub.drain(30)
+    assert [each.endpoint for each in sandbox.pubsub.deliveries] == [processes.by_target[STORAGE_EVENT].url]
+    assert not sandbox.slack.messages("ml-cost")
+    tick(sandbox)
+    assert sandbox.pubsub.drain(30)
+    (message,) = sandbox.slack.messages("ml-cost")
+    assert "will delete 17 objects, 210.0 GiB" in message["text"]
+    listed = run_command(sandbox, "list")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert f"gs://acme-ml-artifacts/{training.DOOMED.folder}" in listed.stdout
 
 
 def test_a_function_that_is_killed_answers_again_after_its_restart(sandbox: Sandbox, processes: Functions) -> None:
@@ -50,7 +66,7 @@ def test_no_process_is_left_behind(sandbox: Sandbox) -> None:
     """When the functions are closed, the processes that they were and all that those began are gone."""
     with Functions(sandbox) as functions:
         groups = [function._process.pid for function in functions.by_target.values() if function._process]
-        assert len(groups) == 2
+        assert len(groups) == len(SERVICES)
     for group in groups:
         with pytest.raises(ProcessLookupError):
             os.killpg(group, 0)
@@ -81,5 +97,5 @@ def test_each_test_in_this_process_has_settings_of_its_own(in_process: InProcess
     sandbox = in_process.sandbox
     sandbox.budgets.spend(BUDGET_ID, Decimal(5_000))
     assert in_process.drain() == [200]
-    (bucket,) = sandbox.storage.snapshot()
+    (bucket,) = [each for each in sandbox.storage.snapshot() if each["name"] == STATE_BUCKET]
     assert bucket["objects"] > 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,8 @@ from sandbox.cloud import Sandbox
 from sandbox.estate import US, month_start
 from sandbox.faults import Fault
 from sandbox.functions import BUDGET_ALERT, Functions
-from shared.clock import SystemClock
 from shared.session import LEASE
-from tests.e2e.harness import InProcess
+from tests.e2e.harness import InProcess, ShiftedClock, wait_until
 from tests.envelopes import attributes, encode, payload
 
 SERVICES, DONE = 30, 12
@@ -49,14 +48,6 @@ def sandbox(policy: Path) -> Iterator[Sandbox]:
         yield made
 
 
-class Later(SystemClock):
-    """A fresh process that begins when the dead one's lease has ended."""
-
-    def now(self) -> datetime:
-        """The time of day after that."""
-        return super().now() + LEASE + timedelta(seconds=1)
-
-
 def test_what_a_killed_function_began_is_completed_once(
     sandbox: Sandbox, processes: Functions, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,7 +64,7 @@ def test_what_a_killed_function_began_is_completed_once(
     functions: InProcess = request.getfixturevalue("in_process")
     functions.tick()
     assert (len(sandbox.run.writes), sandbox.slack.messages("ml-cost")) == (DONE, [])  # the dead one's lease still holds
-    monkeypatch.setattr(wiring, "SystemClock", Later)
+    monkeypatch.setattr(wiring, "SystemClock", partial(ShiftedClock, LEASE + timedelta(seconds=1)))
     wiring._world.cache_clear()
     functions.tick()
     assert sorted(sandbox.run.write_counts.items()) == [(service, 1) for service in services]
@@ -82,11 +73,3 @@ def test_what_a_killed_function_began_is_completed_once(
     assert f"DONE ({SERVICES})" in message["text"]
     functions.tick()
     assert len(sandbox.slack.messages("ml-cost")) == 1
-
-
-def wait_until(true: Callable[[], bool], timeout: float = 30.0) -> None:
-    """Look every few milliseconds."""
-    end = time.monotonic() + timeout
-    while not true():
-        assert time.monotonic() < end, "it takes too long"
-        time.sleep(0.005)

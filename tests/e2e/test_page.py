@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from slack_sdk import WebClient
 
-from sandbox.cloud import ROOT, Sandbox
+from sandbox import training
+from sandbox.cloud import ARTIFACTS_BUCKET, ROOT, Sandbox
 from sandbox.estate import BUDGET_ID, EU, SEEDS, US
 from sandbox.functions import SERVICES, Functions
 from sandbox.page import SOMEBODY, Page
@@ -110,6 +111,62 @@ def test_the_next_month_begins_once_it_has_begun(server: HttpServer, sandbox: Sa
     assert len(sandbox.pubsub.messages(sandbox.budget_topic)) == 3
 
 
+def run_cell(shown: dict[str, Any], run: training.Run) -> dict[str, Any]:
+    """One training run's cell."""
+    (found,) = [each for each in shown["artifacts"]["runs"] if each["key"] == run.folder]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_every_training_run_has_a_cell(server: HttpServer) -> None:
+    """All runs of the bucket are there by their own names, with their state, and how much they hold; folders beside them too."""
+    artifacts = state(server)["artifacts"]
+    shown = {each["name"]: each for each in artifacts["runs"]}
+    assert {run.name for run in training.RUNS} <= shown.keys()
+    assert {shown[run.name]["state"] for run in training.RUNS} == {"running", "finished"}
+    doomed, promoted = shown[training.DOOMED.name], shown[training.PROMOTED.name]
+    assert (doomed["amount"], doomed["deleted"], doomed["badges"]) == ("29 objects, 210.0 GiB", "", [])
+    assert promoted["badges"] == ["promoted"]
+    assert (artifacts["name"], artifacts["live"], artifacts["deleted"]) == (
+        "acme-ml-artifacts",
+        "312 objects, 1.1 TiB",
+        "0 soft-deleted, 0 B",
+    )
+    evaluations = [each["state"] for each in artifacts["runs"] if each["group"] == "runs/"]
+    assert evaluations == ["finished", "running"]
+
+
+def test_a_run_fails_and_its_artifacts_go(server: HttpServer, sandbox: Sandbox) -> None:
+    """A failed run is shown as one, and as deleted once more of it is soft-deleted than live; the bucket's sums follow."""
+    status, said = post(server, "/run", {"run": training.DOOMED.folder, "what": "fail"})
+    assert (status, said) == (200, "sft-8b-lr3e4 has failed, and says so.")
+    assert run_cell(state(server), training.DOOMED)["state"] == "failed"
+    for each in sandbox.storage.contents(ARTIFACTS_BUCKET)[0]:
+        if each.name.startswith(f"{training.DOOMED.folder}artifacts/"):
+            sandbox.storage.delete(ARTIFACTS_BUCKET, each.name, each.generation)
+    shown = state(server)
+    found = run_cell(shown, training.DOOMED)
+    assert (found["state"], found["amount"]) == ("deleted", "12 objects, 1.4 KiB")
+    assert found["deleted"] == shown["artifacts"]["deleted"] == "18 soft-deleted, 210.0 GiB"
+    assert ["Objects", "meta.yaml, 3 in metrics/, 5 in params/, 3 in tags/"] in found["details"]
+
+
+@pytest.mark.parametrize("folder", [training.DOOMED.folder, "runs/eval"])
+def test_a_run_is_retried_and_promoted(server: HttpServer, sandbox: Sandbox, folder: str) -> None:
+    """Runs with a status file and runs with markers alike: failed, then finished with more in it, then promoted; each tells of itself."""
+    key = next(each["key"] for each in reversed(state(server)["artifacts"]["runs"]) if each["key"].startswith(folder))
+    told = [message.id for message in sandbox.pubsub.messages(sandbox.artifacts_topic)]
+    seen = []
+    for what in ("fail", "retry", "promote"):
+        assert post(server, "/run", {"run": key, "what": what})[0] == 200
+        seen.append(next(each for each in state(server)["artifacts"]["runs"] if each["key"] == key))
+    assert [each["state"] for each in seen] == ["failed", "finished", "finished"]
+    assert seen[2]["badges"] == ["promoted"]
+    news = [json.loads(message.data)["name"] for message in sandbox.pubsub.messages(sandbox.artifacts_topic) if message.id not in told]
+    assert all(name.startswith(key) for name in news)
+    assert news[-1] == f"{key}_KEEP"
+
+
 def test_faults_come_and_go(server: HttpServer, sandbox: Sandbox) -> None:
     """A fault is in force from the click on, and gone with the other."""
     assert post(server, "/fault", {"method": "UpdateService", "status": 503, "times": 2})[0] == 200
@@ -142,6 +199,9 @@ def test_somebody_deploys_over_a_service(server: HttpServer, sandbox: Sandbox) -
         ("/fault", {"method": "UpdateService", "status": 200, "times": 1}),
         ("/fault", {"method": "UpdateService", "status": 503, "times": 0}),
         ("/deploy", {"resource": "projects/p/locations/r/services/none"}),
+        ("/run", {"run": "mlruns/1/none/", "what": "fail"}),
+        ("/run", {"run": training.DOOMED.folder, "what": "burn"}),
+        ("/run", {"run": training.DOOMED.folder}),
         ("/deploy", b"{"),
         ("/deploy", [1]),
     ],
@@ -180,6 +240,24 @@ def test_names_from_outside_are_data(server: HttpServer, sandbox: Sandbox) -> No
     (message,) = shown["slack"][0]["messages"]
     assert [(run["text"], run["bold"]) for run in message["parts"][0]["runs"]] == [("<img src=x onerror=alert(1)> ", False), ("bold", True)]
     assert ask(server, "GET", "/state")[1]["x-content-type-options"] == "nosniff"
+
+
+def test_a_run_without_its_status_file_cannot_fail(server: HttpServer, sandbox: Sandbox) -> None:
+    """Where somebody has deleted what the page would rewrite, it says so."""
+    sandbox.storage.delete(ARTIFACTS_BUCKET, f"{training.DOOMED.folder}meta.yaml")
+    status, said = post(server, "/run", {"run": training.DOOMED.folder, "what": "fail"})
+    assert (status, "meta.yaml" in said) == (400, True)
+
+
+def test_whatever_stands_in_a_run_is_data(server: HttpServer, sandbox: Sandbox) -> None:
+    """A status file that holds markup, or is none at all, is shown as it is, and breaks nothing."""
+    folder = training.DOOMED.folder
+    sandbox.storage.put(ARTIFACTS_BUCKET, f"{folder}meta.yaml", f"run_name: {HOSTILE}\nstatus: [4\n".encode())
+    assert (run_cell(state(server), training.DOOMED)["name"], run_cell(state(server), training.DOOMED)["state"]) == (HOSTILE, "running")
+    sandbox.storage.put(ARTIFACTS_BUCKET, f"{folder}meta.yaml", b"\xff\xfe")
+    assert run_cell(state(server), training.DOOMED)["name"] == folder.split("/")[2]
+    sandbox.storage.put(ARTIFACTS_BUCKET, f"{folder}meta.yaml", size=1 << 40)
+    assert run_cell(state(server), training.DOOMED)["state"] == "running"
 
 
 def test_the_page_never_makes_markup_of_text() -> None:

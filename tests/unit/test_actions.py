@@ -291,7 +291,7 @@ def test_only_the_rules_that_were_wanted_can_be_the_watchdogs_own() -> None:
 def test_the_folder_is_the_registry() -> None:
     """Each file's action stands under the file's name, with the permissions that it needs."""
     found = registry()
-    assert sorted(found) == ["delete_noncurrent", "notify", "scale_to_zero", "set_lifecycle", "stop_worker_pools"]
+    assert sorted(found) == ["compress_objects", "delete_noncurrent", "notify", "scale_to_zero", "set_lifecycle", "stop_worker_pools"]
     assert not found["notify"].permissions
     assert "run.services.update" in found["scale_to_zero"].permissions
 

@@ -71,7 +71,7 @@ def test_a_closed_entry_needs_nothing_more(stage: Stage) -> None:
     """It is done, and can still be shown."""
     stage.send(55)
     (entry,) = stage.closed()
-    assert stage.ann().restore_entry(entry.key).what == "closed"
+    assert [outcome.what for outcome in stage.ann().restore_entry(entry.key)] == ["closed"]
     assert stage.ann().entry(entry.key) == entry
 
 

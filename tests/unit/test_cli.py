@@ -22,6 +22,7 @@ from shared.errors import Denied, SettingsError, Unavailable
 from shared.policy_text import read
 from tests.cloud_events import EMBEDDER, PAYMENTS, RERANKER, a_stage, budget_event
 from tests.stage import Crash, Stage
+from tests.yard import Yard, a_rule, the_policy
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUDGET = "ML Training Budget"
@@ -64,7 +65,7 @@ def key_of(stage: Stage) -> str:
 def test_check_says_that_a_policy_has_no_faults(capsys: pytest.CaptureFixture[str]) -> None:
     """The shipped example is counted out."""
     assert cli.main(["policy", "check", str(ROOT / "policy.yaml")]) == 0
-    assert capsys.readouterr().out.endswith("policy.yaml: no faults: 1 budget, 5 steps, 1 artifact rule, mode enforce\n")
+    assert capsys.readouterr().out.endswith("policy.yaml: no faults: 1 budget, 5 steps, 2 artifact rules, mode enforce\n")
 
 
 def test_check_lists_every_fault_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -308,6 +309,114 @@ def test_a_hold_ends_with_a_time_that_is_over(stage: Stage, capsys: pytest.Captu
     assert capsys.readouterr().out.splitlines()[1] == "embedder-staging is no longer held"
     triggers.budget_alert(budget_event(82))
     assert stage.state(EMBEDDER)["minimum"] == 0
+
+
+# failed runs
+
+
+@pytest.fixture
+def yard(monkeypatch: pytest.MonkeyPatch) -> Yard:
+    """A bucket with a failed run whose deletion was announced, which the commands find."""
+    yard = Yard(the_policy(a_rule(limits="{objects: 9}")))
+    monkeypatch.setattr(wiring, "watchdog", yard.watchdog)
+    yard.announced()
+    return yard
+
+
+def test_list_and_show_of_a_failed_run(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
+    """In one line what will be deleted and when; and the whole of it, with what can be done about it."""
+    key = yard.key()
+    assert cli.main(["list"]) == 0
+    assert capsys.readouterr().out == (
+        f"{key}  delete gs://acme-ml-runs/runs/run-1/: waits until 2026-11-21 12:01 UTC, 4 objects, 3.0 GiB\n"
+    )
+    assert cli.main(["show", key]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("Run run-1 failed: waits until 2026-11-21 12:01 UTC\n")
+    assert "why: _FAILED is there (runs/run-1/_FAILED, written 2026-11-20 12:00 UTC)" in printed
+    assert printed.endswith(f"To call off: python -m functions cancel {key}\n")
+
+
+def test_show_of_a_failed_run_that_is_closed(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
+    """The journal keeps what became of it and why; the list has it no more."""
+    yard.put("runs/run-1/_SUCCESS")
+    yard.hours(24)
+    assert cli.main(["show", yard.key()]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("Run run-1 failed: left alone\n")
+    assert "reason: _SUCCESS is there (`unless` in the policy)" in printed
+    assert cli.main(["list"]) == 0
+    assert capsys.readouterr().out == "nothing is parked, and nothing waits\n"
+
+
+def test_cancel_of_a_deletion(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever did it is named to the others."""
+    assert cli.main(["--by", "ada", "cancel", yard.key()]) == 0
+    assert capsys.readouterr().out == f"{yard.key()}: done; nothing of it is left to do\n"
+    yard.hours(24)
+    assert yard.objects.deleted == []
+    assert "Called off by ada." in yard.posts[-1]
+
+
+def test_approve_of_a_deletion_that_a_limit_refused(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is carried out at once."""
+    yard.put("runs/run-1/_SUCCESS")
+    yard.hours(24)
+    yard.announced("run-2", objects=10)
+    (key,) = [key for key, job in yard.jobs().items() if job.stage == "refused"]
+    assert cli.main(["approve", key]) == 0
+    assert capsys.readouterr().out == f"{key}: done as far as it goes now; see `python -m functions show KEY`\n"
+    assert yard.names("runs/run-2/") == ["runs/run-2/logs/train.log"]
+
+
+def test_restore_of_a_deleted_run(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
+    """Everything is there again, and the output says no more than that."""
+    before = yard.names()
+    yard.hours(24)
+    assert cli.main(["restore", "--entry", yard.key()]) == 0
+    assert yard.names() == before
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == (f"{yard.key()}: done; nothing of it is left to do\n", "")
+
+
+def test_a_restore_that_leaves_something_out_is_no_success(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
+    """What did not come back stands on stderr, with the reasons."""
+    yard.hours(24)
+    yard.put("runs/run-1/ckpt/00000.bin", b"another")
+    assert cli.main(["restore", "--entry", yard.key()]) == 1
+    printed = capsys.readouterr().err
+    assert "another object of this name is there now (1)\n    runs/run-1/ckpt/00000.bin" in printed
+    assert "3 put back" in printed
+
+
+def test_a_restore_that_cannot_go_on_now_is_no_success(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says why and when it is tried again; the ticks do that."""
+    yard.hours(24)
+    yard.objects.fail("restore", "runs/run-1/ckpt/00000.bin", "unavailable", times=4)
+    assert cli.main(["restore", "--entry", yard.key()]) == 1
+    printed = capsys.readouterr()
+    assert "done as far as it goes now" in printed.out
+    assert "is being put back, goes on at 2026-11-21 12:02 UTC, 1 attempt" in printed.err
+    yard.tick(1)
+    assert "runs/run-1/ckpt/00000.bin" in yard.names()
+
+
+def test_a_restore_that_comes_too_late_says_so(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is printed that could be taken for a success."""
+    yard.hours(24)
+    yard.hours(7 * 24)
+    assert cli.main(["restore", "--entry", yard.key()]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == f"it is too late to undo {yard.key()}: the bucket no longer keeps what was deleted\n"
+
+
+def test_restore_of_everything_leaves_deleted_runs_alone(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are put back entry by entry."""
+    yard.hours(24)
+    assert cli.main(["restore", "--all"]) == 0
+    assert capsys.readouterr().out == "nothing is parked\n"
+    assert yard.objects.restored == []
 
 
 # what goes wrong

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from sandbox.slack_blocks import check_blocks, too_long
 from shared import report
+from shared.burn import Burn, Reach, Rise
 from shared.entry import Drift, Entry, StepRecord, StepState, TargetRecord, Undo, UnseenRecord, UntouchedRecord, UseRecord
-from shared.model import BudgetNotification
 from shared.letter import Letter
+from shared.model import BudgetNotification
 from shared.slack_text import HEADER, TEXT, size
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -91,6 +92,13 @@ def told(entry: Entry, **more: Any) -> Letter:
     return report.reached(entry, carried_out=entry.targets, now=NOW, **more)
 
 
+MONTH_END = datetime(2026, 12, 1, 8, tzinfo=UTC)
+STEADY = Burn(
+    per_day=Decimal("297.75"),
+    reaches=(Reach(Decimal("0.9"), NOW + timedelta(days=2, hours=15)), Reach(Decimal(1), NOW + timedelta(days=6))),
+    month_end=MONTH_END,
+    projected=Decimal("13868.1"),
+)
 FAILED: dict[str, Any] = {
     "status": "failed", "wrote": None, "attempts": 4, "retry_at": NOW + timedelta(minutes=8),
     "reason": "403 run.services.update is missing; grant roles/run.developer to the watchdog",
@@ -113,8 +121,21 @@ LEFT_OUT = (
 
 def typical() -> Letter:
     """What most messages are like."""
-    plan = entry(target("trainer"), target("notebook", minimum=1), pool("batch"), untouched=LEFT_OUT)
+    plan = entry(target("trainer"), target("notebook", minimum=1), pool("batch"), untouched=LEFT_OUT, burn=STEADY)
     return told(plan)
+
+
+def sudden_rise() -> Letter:
+    """Spend rose suddenly."""
+    last_day = Decimal("1650.2")
+    reaches = (Reach(Decimal("0.9"), NOW + timedelta(hours=11)), Reach(Decimal(1), NOW + timedelta(hours=26)))
+    burn = Burn(last_day, reaches, MONTH_END, projected=Decimal("39450.1"), rise=Rise(last_day, usual=Decimal("210.4")))
+    return told(entry(target("trainer"), burn=burn))
+
+
+def enough_for_the_month() -> Letter:
+    """At this rate the whole of the budget is not used up."""
+    return told(entry(target("trainer"), burn=Burn(Decimal("65.5"), month_end=MONTH_END, projected=Decimal("9455.2"))))
 
 
 def thousand() -> Letter:
@@ -140,7 +161,8 @@ def hostile() -> Letter:
 
 def zero_budget() -> Letter:
     """A budget whose amount is the last period's, which was nothing."""
-    return told(entry(target("trainer"), notification=notification(amount=Decimal(0), cost=Decimal("12.5"), currency="CHF")))
+    notice = notification(amount=Decimal(0), cost=Decimal("12.5"), currency="CHF")
+    return told(entry(target("trainer"), notification=notice, burn=Burn(Decimal("1.135"), month_end=MONTH_END, projected=Decimal("33.9"))))
 
 
 def dry_run() -> Letter:
@@ -290,7 +312,7 @@ def unreadable() -> Letter:
 
 
 SCENES: list[Callable[[], Letter]] = [
-    typical, thousand, hostile, zero_budget, dry_run, waiting_and_approval, partial_failure, remains, notify_only, nothing_to_do, refused,
+    typical, sudden_rise, enough_for_the_month, thousand, hostile, zero_budget, dry_run, waiting_and_approval, partial_failure, remains, notify_only, nothing_to_do, refused,
     refused_in_a_place_seen_again, restored, restored_by_itself, called_off, drifted, drifted_with_reasons, reparked, came_back_at_once, followed_up, rejected, unreadable,
 ]  # fmt: skip
 
@@ -365,6 +387,7 @@ def whole() -> str:
             step("1.2", "approval", STOP, POOLS),
             step("0.9", "cancelled", NOTIFY, on="forecast", decided_by="alice"),
         ),
+        burn=STEADY,
         untouched=LEFT_OUT,
         unseen=(BLIND, BLIND.but(region="us-east1", retry_at=NOW + timedelta(hours=1))),
         undo=Undo(by="alice", at=NOW),
@@ -488,6 +511,10 @@ STEPS = st.builds(
     StepRecord, key=st.sampled_from(["actual-1", "actual-2"]), at=SHARES, on=st.sampled_from(["actual", "forecast"]), uses=st.lists(USES, max_size=3).map(tuple),
     state=st.sampled_from(["waiting", "approval", "open", "planned", "refused", "cancelled"]), opens_at=TIMES, decided_by=ANY_TEXT, told=st.booleans(),
 )  # fmt: skip
+SUMS = st.decimals(-(10**20), 10**20, places=4)
+BURNS = st.builds(
+    Burn, SUMS, st.lists(st.builds(Reach, SHARES, KNOWN_TIMES), max_size=6).map(tuple), TIMES, st.none() | SUMS, st.none() | st.builds(Rise, SUMS, SUMS)
+)  # fmt: skip
 ENTRIES = st.builds(
     Entry, key=ANY_TEXT, created=st.just(NOW), mode=st.sampled_from(["observe", "enforce"]), restore=st.sampled_from(["next_period", "manual"]),
     notification=st.none() | st.builds(
@@ -497,7 +524,7 @@ ENTRIES = st.builds(
     steps=st.lists(STEPS, max_size=12).map(tuple), targets=MANY.map(tuple),
     untouched=st.lists(st.builds(untouched, NAMES, ANY_TEXT), max_size=15).map(tuple),
     unseen=st.lists(st.builds(UnseenRecord, project=ANY_TEXT, region=ANY_TEXT, kind=ANY_TEXT, reason=ANY_TEXT, retry_at=KNOWN_TIMES), max_size=15).map(tuple),
-    undo=st.none() | st.builds(Undo, by=ANY_TEXT, at=st.just(NOW)),
+    undo=st.none() | st.builds(Undo, by=ANY_TEXT, at=st.just(NOW)), burn=st.none() | BURNS,
 )  # fmt: skip
 
 

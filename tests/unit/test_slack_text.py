@@ -78,6 +78,7 @@ def test_money_has_separators_and_a_sign_or_a_code(amount: str, currency: str, w
 def test_an_estimate_is_no_more_exact_than_it_is(dollars: str, words: str) -> None:
     """From ten dollars on the cents are left away."""
     assert slack_text.about(Decimal(dollars)) == words
+    assert slack_text.about(Decimal(dollars), "CHF") == words.replace("$", "CHF ")
 
 
 @pytest.mark.parametrize(

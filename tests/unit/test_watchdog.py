@@ -141,6 +141,53 @@ def test_forecast_and_actual_are_steps_beside_each_other() -> None:
     assert len(stage.posts) == 2
 
 
+def spent_each_day(stage: Stage, *days: int) -> None:
+    """Days of which each spends so many percent, and is told of four times."""
+    cost = Decimal(0)
+    stage.clock.instant = PERIOD
+    for each in days:
+        for _ in range(4):
+            cost += Decimal(each) / 4
+            stage.clock.sleep(6 * 3600)
+            stage.send(cost)
+
+
+def test_how_fast_the_budget_is_used_up_is_told_and_recorded(stage: Stage) -> None:
+    """With the next step and the whole of the budget, each with its date; the forecast is a step of another kind."""
+    stage.policy = a_policy(*LADDER, "{at: 90%, on: forecast, do: [notify]}")
+    spent_each_day(stage, *[5] * 10)
+    assert "At this rate 80 % on 17 Nov, 100 % on 21 Nov (estimate: about $5.00 a day)" in stage.posts[0].splitlines()
+    (entry,) = stage.closed()
+    assert entry.burn
+    assert [reach.share for reach in entry.burn.reaches] == [Decimal("0.8"), Decimal(1)]
+    assert entry.burn.projected == Decimal("150.208333333")
+
+
+def test_a_sudden_rise_is_told(stage: Stage) -> None:
+    """With the step that it reaches."""
+    spent_each_day(stage, *[4] * 9, 16)
+    assert "Sudden rise: about $16 in the last day, about $4.00 a day before" in stage.posts[0].splitlines()
+
+
+def test_a_share_that_the_message_says_is_reached_has_no_date(stage: Stage) -> None:
+    """The message's own threshold may be ahead of its cost."""
+    spent_each_day(stage, *[5] * 9)
+    stage.send(45, actual_threshold=Decimal("0.8"))
+    assert "At this rate 100 % on 21 Nov" in stage.posts[0]
+
+
+def test_of_an_estimate_of_days_ago_nothing_is_told() -> None:
+    """A step that waited for a yes is refused by a limit much later; the dates may have passed, and stay in the record."""
+    stage = Stage(a_policy(f"{{at: 50%, approve: true, do: [{POOLS}]}}", more="limits: {targets: 0}"))
+    stage.pool("batch", 2)
+    spent_each_day(stage, *[5] * 10)
+    stage.clock.sleep(3 * 24 * 3600)
+    stage.ann().approve(stage.entry().key)
+    assert ["At this rate" in post for post in stage.posts] == [True, False]
+    assert "REFUSED BY A LIMIT" in stage.posts[1]
+    assert stage.entry().burn
+
+
 # what starts nothing
 
 
@@ -275,7 +322,7 @@ def test_a_manual_policy_keeps_things_parked_and_calls_off_what_was_not_done() -
     assert stage.state(name) == scaling()
     assert [step.state for step in stage.entry().steps] == ["planned", "cancelled"]
     assert "called off" in stage.posts[-1]
-    assert stage.ann().restore_entry(stage.entry().key).what == "closed"
+    assert [outcome.what for outcome in stage.ann().restore_entry(stage.entry().key)] == ["closed"]
     assert stage.state(name) == scaling(minimum=2)
 
 

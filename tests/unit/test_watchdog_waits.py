@@ -281,5 +281,5 @@ def test_a_region_is_not_looked_at_again_once_all_is_to_be_put_back() -> None:
     stage.send(85)
     stage.services.broken.clear()
     stage.clock.sleep(60)
-    assert stage.ann().restore_entry(stage.entry().key).what == "closed"
+    assert [outcome.what for outcome in stage.ann().restore_entry(stage.entry().key)] == ["closed"]
     assert stage.state(full_name("gateway", THERE)) == scaling(minimum=2)

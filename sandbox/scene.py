@@ -1,0 +1,74 @@
+"""What all chapters of the demo share: waiting for something to come true, the messages in Slack, and the checks."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from sandbox.cloud import Sandbox
+from sandbox.slack_view import plain
+from sandbox.telling import Check, Teller
+
+CHANNEL = "ml-cost"
+PATIENCE = 12.0
+_SHORT_PATIENCE = 3.0
+_POLL = 0.03
+
+
+class Scene:
+    """The stage that the chapters follow each other on.
+
+    Attributes:
+        sandbox: Where it happens.
+        teller: Who tells it.
+        checks: What came true so far, and what did not.
+    """
+
+    def __init__(self, sandbox: Sandbox, teller: Teller) -> None:
+        self.sandbox = sandbox
+        self.teller = teller
+        self.checks: list[Check] = []
+        self._messages_told = 0
+
+    def settle(self, true: Callable[[], bool], working: Callable[[], str], within: float = PATIENCE) -> None:
+        """Wait until it is true and every message is answered; not long any more once the story has gone wrong.
+
+        Args:
+            true: What is waited for.
+            working: What goes on meanwhile, in a few words.
+            within: Seconds, as long as all has come true so far.
+        """
+        patient = all(check.true for check in self.checks)
+        end = time.monotonic() + within - (0 if patient else PATIENCE - _SHORT_PATIENCE)
+        while time.monotonic() < end and not (true() and self.sandbox.pubsub.drain(0)):
+            self.teller.working(f"{working()} · {len(self.sent())} new messages in Slack")
+            time.sleep(_POLL)
+
+    def close(self, *checks: Check) -> None:
+        """Show what Slack was told and what came of the chapter, and begin to count anew."""
+        self.teller.rest()
+        self.teller.slack(CHANNEL, self.sent())
+        self.teller.checks(checks)
+        self.checks.extend(checks)
+        self._messages_told += len(self.sent())
+
+    def sent(self) -> list[dict[str, Any]]:
+        """The messages of this chapter."""
+        return self.sandbox.slack.messages(CHANNEL)[self._messages_told :]
+
+    def told(self) -> str:
+        """All that they say."""
+        return "\n".join(plain(message) for message in self.sent())
+
+    def said(self, count: int) -> Callable[[], bool]:
+        """Whether there are so many of them by now."""
+        return lambda: len(self.sent()) >= count
+
+    def told_twice(self) -> list[str]:
+        """What came more than once over the whole story."""
+        messages = self.sandbox.slack.messages(CHANNEL)
+        references = (json.dumps(message.get("metadata", {}).get("event_payload", message["ts"])) for message in messages)
+        return [reference for reference, count in Counter(references).items() if count > 1]
