@@ -251,9 +251,10 @@ class Cleaner:
     # change, and put back
 
     def _work(self, session: Session) -> bool:
-        duty, job, now = self._duty(session), _job(session), self.world.clock.now()
+        duty, now = self._duty(session), self.world.clock.now()
         if not self._spread(session):
             return True
+        job = _job(session)
         if job.stopping:
             raise LeftAlone(job.stopping)
         if job.planned_at and now - job.planned_at > STALE and not job.parent and not job.portions[-1].begun:
@@ -536,7 +537,10 @@ def _with(job: Job, index: int, portion: Portion) -> Job:
 def _unsettled(portion: Portion, stage: Stage) -> Portion:
     if stage == "undoing":
         return portion.but(settled=0, back=0, untouched=0, lost=0, failed=0, named=())
-    return Portion(manifest=portion.manifest, objects=portion.objects, bytes=portion.bytes, begun=True)
+    reached, size = max(portion.changed, portion.reached), max(portion.changed_bytes, portion.reached_bytes)
+    return Portion(
+        manifest=portion.manifest, objects=portion.objects, bytes=portion.bytes, begun=True, reached=reached, reached_bytes=size
+    )
 
 
 def _changed(portion: Portion, each: StorageObject, answer: Answer) -> Portion:

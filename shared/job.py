@@ -122,6 +122,8 @@ class Portion(Record):
         manifest: The manifest's name in the state bucket.
         begun: Whether any of them may have been changed; saved before the first of them is.
         superseded: Whether a later look planned anew what was left of it.
+        reached: How many of them had been changed before it was begun anew.
+        reached_bytes: And how much that was.
         objects: How many it holds.
         bytes: And how much that is.
         settled: How many of them, from the first on, are settled; what a killed worker had begun beyond them is done again and found done.
@@ -141,6 +143,8 @@ class Portion(Record):
     bytes: int
     begun: bool = False
     superseded: bool = False
+    reached: int = 0
+    reached_bytes: int = 0
     settled: int = 0
     changed: int = 0
     changed_bytes: int = 0
@@ -269,8 +273,13 @@ class Job(Record):
 
 def afresh(job: Job) -> Job:
     """At the beginning of the second look; what was begun by an earlier plan stays on record, so that it can be undone."""
-    begun = tuple(portion.but(superseded=True, failed=0) for portion in job.portions if portion.begun)
+    begun = tuple(_superseded(portion) for portion in job.portions if portion.begun)
     return job.but(stage="planning", after="", tally=Tally(), portions=begun, due_at=None, reason="")
+
+
+def _superseded(portion: Portion) -> Portion:
+    changed, size = max(portion.changed, portion.reached), max(portion.changed_bytes, portion.reached_bytes)
+    return portion.but(superseded=True, left=0, failed=0, named=(), changed=changed, changed_bytes=size)
 
 
 def approve(job: Job, *, by: str) -> Job:

@@ -117,8 +117,11 @@ def saving_words(job: Job, tally: Tally, at: datetime, *, after: bool) -> Iterat
     seen, manner = job.seen, manner_of(job)
     if seen is None or not tally.objects:
         return
+    if after and job.made_bytes:
+        tally = _without(tally, job.made_bytes, job.changed_bytes)
+        yield f"{volume(job.changed_bytes)} became {volume(job.made_bytes)}."
     estimate = saving(tally, seen, at, noncurrent=manner.noncurrent)
-    if not manner.unsure[after]:
+    if not manner.unsure[after] or (after and job.made_bytes):
         yield estimate.words
         return
     words = [manner.unsure[after]]
@@ -136,7 +139,9 @@ def undo_to_come(job: Job, due: datetime) -> Iterator[Part]:
     if seen is None or not comes_back(job):
         return
     until = f" until {moment(due + seen.soft_delete)}" if seen.soft_delete else ""
-    kept = f"The bucket keeps what is deleted for {length_of(seen.soft_delete)}, and bills it (soft delete)."
+    kept = "An object can be made from the compressed one again."
+    if seen.soft_delete:
+        kept = f"The bucket keeps what is deleted for {length_of(seen.soft_delete)}, and bills it (soft delete)."
     if stays(job):
         kept = "The bucket keeps what is deleted as noncurrent versions."
     yield Part(title=f"CAN BE UNDONE{until}", tail=as_lines(kept, manner.back))
@@ -266,10 +271,20 @@ def changed_of(job: Job) -> Tally:
     return job.tally.but(classes=classes)
 
 
+def _without(tally: Tally, made: int, changed: int) -> Tally:
+    """The tally of what is no longer there, where something smaller stands in its place."""
+    share = max(0, changed - made)
+    classes = {
+        name: each.but(bytes=each.bytes * share // changed, early={day: size * share // changed for day, size in each.early.items()})
+        for name, each in tally.classes.items()
+    }
+    return tally.but(classes=classes)
+
+
 def comes_back(job: Job) -> bool:
-    """Whether the bucket keeps what is changed, in one way or the other."""
+    """Whether what is changed can be had again: the bucket keeps it, or it is only compressed."""
     seen = job.seen
-    return stays(job) or bool(seen and seen.soft_delete)
+    return job.action == "compress_objects" or stays(job) or bool(seen and seen.soft_delete)
 
 
 def stays(job: Job) -> bool:

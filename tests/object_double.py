@@ -183,12 +183,12 @@ class MemoryObjects:
     def find(self, bucket: str, name: str) -> StorageObject | None:
         """The live object of this name, or None."""
         _raise_if_impossible(name)
-        self.hooks.before("find")
+        self.hooks.before("find object")
         with self._lock:
             holder = self.buckets.get(bucket)
             kept = holder.live.get(name) if holder else None
             found = holder.seen(kept).shown if holder and kept else None
-        self.hooks.after("find")
+        self.hooks.after("find object")
         return found
 
     def read(self, bucket: str, name: str, *, generation: int, limit: int) -> bytes:

@@ -280,9 +280,9 @@ def _bare(each: Resource) -> dict[str, Any]:
 
 
 def _raise_if_kept(original: Resource) -> None:
-    held = "temporary hold" if original.get("temporaryHold") else "event-based hold" if original.get("eventBasedHold") else ""
+    held = "a temporary hold" if original.get("temporaryHold") else "an event-based hold" if original.get("eventBasedHold") else ""
     if held:
-        raise _Left(f"it is kept by a {held}", held=True)
+        raise _Left(f"it is kept by {held}", held=True)
     if "retentionExpirationTime" in original:  # in such a bucket what is made on the way could not be deleted
         raise _Left("the bucket or the object has a retention policy", held=True)
     if original.get("contentEncoding"):

@@ -325,7 +325,7 @@ def gradually(check: Callable[[int, int], None]) -> Callable[[int, int], None]:
     ("bucket", "properties", "answer"),
     [
         ({}, {"temporaryHold": True}, Answer("held", "it is kept by a temporary hold")),
-        ({}, {"eventBasedHold": True}, Answer("held", "it is kept by a event-based hold")),
+        ({}, {"eventBasedHold": True}, Answer("held", "it is kept by an event-based hold")),
         ({"retentionPolicy": {"retentionPeriod": "1"}}, {}, Answer("held", "the bucket or the object has a retention policy")),
         ({}, {"contentEncoding": "gzip"}, Answer("refused", "it is stored with the content encoding gzip")),
         ({}, {"crc32c": ""}, Answer("refused", "it is encrypted with a key that only its owner has, so it cannot be read")),

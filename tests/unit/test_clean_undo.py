@@ -218,7 +218,7 @@ def test_whether_an_object_is_back_is_asked_again_where_it_cannot_be_asked_now(y
     yard.put(checkpoints[0], b"another")
 
     def fail(called: str) -> None:
-        if called == "find":
+        if called == "find object":
             raise Unavailable("503")
 
     yard.hooks.before = fail
@@ -249,7 +249,7 @@ def test_where_objects_cannot_be_looked_up_it_stops_and_is_tried_again(yard: Yar
     """What came back before that is found back."""
     checkpoints = deleted(yard)
     yard.put(checkpoints[2], b"another")
-    yard.strike("find", lambda: Denied("storage.objects.get is missing"))
+    yard.strike("find object", lambda: Denied("storage.objects.get is missing"))
     restore(yard)
     assert titles(yard) == ["Run run-1: cannot be put back now"]
     yard.tick(2)

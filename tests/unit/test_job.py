@@ -144,7 +144,7 @@ def test_looking_again_begins_at_the_beginning() -> None:
     job = a_job(stage="waiting", after="runs/run-1/x", tally=TALLY, portions=(HALF,), due_at=NOW, attempts=3, reason="503", told="waiting")
     assert afresh(job) == a_job(stage="planning", attempts=3, told="waiting")
     begun = a_job(stage="working", portions=(HALF.but(begun=True), WHOLE))
-    assert afresh(begun).portions == (HALF.but(begun=True, superseded=True, failed=0),)
+    assert afresh(begun).portions == (HALF.but(begun=True, superseded=True, left=0, failed=0, named=()),)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -154,7 +154,7 @@ def test_a_sign_that_vanishes_during_the_look_is_not_in_the_plan(yard: Yard) -> 
     yard.run("run-1", objects=1)
     yard.put("runs/run-1/_FAILED")
     looker = Looker(yard, a_run(yard))
-    yard.meanwhile("find", lambda: yard.objects.remove(RUNS, "runs/run-1/_FAILED"))
+    yard.meanwhile("find object", lambda: yard.objects.remove(RUNS, "runs/run-1/_FAILED"))
     assert looker.look()
     assert looker.planned == ["runs/run-1/ckpt/00000.bin"]
 
@@ -164,7 +164,7 @@ def test_a_sign_that_is_written_anew_during_the_look_saves_the_run(yard: Yard) -
     yard.run("run-1", objects=1)
     yard.put("runs/run-1/_FAILED")
     looker = Looker(yard, a_run(yard))
-    yard.meanwhile("find", lambda: yard.put("runs/run-1/_FAILED"))
+    yard.meanwhile("find object", lambda: yard.put("runs/run-1/_FAILED"))
     with pytest.raises(LeftAlone, match=r"^_FAILED was written"):
         looker.look()
 

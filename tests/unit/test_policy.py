@@ -132,6 +132,15 @@ def test_the_shipped_policy_says_what_its_comments_say() -> None:
             require_soft_delete=True,
             limits=ArtifactLimits(objects=1_000_000, bytes=5 * 2**40),
         ),
+        ArtifactRule(
+            bucket="acme-ml-artifacts",
+            runs="mlruns/{any}/{run}/",
+            failed_when=READY_MADE["mlflow"],
+            unless=(Condition(object="_KEEP"), Condition(object="meta.yaml", has={"status": (3,)})),
+            keep=("meta.yaml", "metrics/**", "params/**", "tags/**"),
+            wait=timedelta(hours=24),
+            abandoned_after=timedelta(days=14),
+        ),
     )
 
 

@@ -372,7 +372,16 @@ def test_without_any_soft_delete_compressing_says_nothing_of_a_window() -> None:
     """Only what holds is said."""
     letter = report.announced(step("compress_objects", seen=FOR_GOOD), NOW)
     assert "billed until" not in letter.text
-    assert "CANNOT BE UNDONE" in letter.text
+    assert "CAN BE UNDONE" in letter.text
+    assert "An object can be made from the compressed one again." in letter.text
+
+
+def test_what_compressing_saves_is_known_afterwards() -> None:
+    """What stands in its place now is what is billed."""
+    done = portion(changed=412, changed_bytes=10 * 2**30, made_bytes=4 * 2**30)
+    letter = report.finished(step("compress_objects", stage="done", portions=(done,)), NOW)
+    assert "10.0 GiB became 4.0 GiB." in letter.text
+    assert "Saves about $" in letter.text
 
 
 def test_noncurrent_versions_of_a_bucket_without_soft_delete_cannot_be_undone() -> None:
