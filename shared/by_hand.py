@@ -11,6 +11,7 @@ from functools import partial
 from shared import plan as planning
 from shared.entry import HELD, Entry, approve, ask_undo, cancel
 from shared.errors import CloudError, Conflict, Gone, JournalError, Unavailable, UnsafePlan
+from shared.job import UNDOABLE
 from shared.journal import BUDGET_ENTRIES, Holds, Survey
 from shared.model import Basis, BudgetNotification
 from shared.observe import observe
@@ -54,7 +55,7 @@ class ByHand:
         """
         outcomes = [self._undo(each) for each in (key, *self.entry(key).begun)]
         closed = [self.entry(outcome.entry) for outcome in outcomes if outcome.what == "closed"]
-        late = [entry.key for entry in closed if entry.job and entry.job.stage == "done" and entry.job.changed]
+        late = [entry.key for entry in closed if entry.job and entry.job.stage == "done" and (entry.job.changed or entry.job.begun)]
         if late:
             raise Gone(f"it is too late to undo {', '.join(late)}: the bucket no longer keeps what was deleted")
         return outcomes
@@ -100,12 +101,28 @@ class ByHand:
         return outcomes
 
     def approve(self, key: str) -> Outcome:
-        """Say yes to the steps that wait for it."""
+        """Say yes to the steps that wait for it.
+
+        Raises:
+            Gone: There is nothing to approve.
+        """
+        self._raise_if_idle(key, partial(approve, by=self.by), "approve")
         return self._change(key, lambda entry, _: approve(entry, by=self.by))
 
     def cancel(self, key: str) -> Outcome:
-        """Call off the steps that have not been carried out."""
+        """Call off the steps that have not been carried out.
+
+        Raises:
+            Gone: There is nothing to call off any more.
+        """
+        self._raise_if_idle(key, partial(cancel, by=self.by), "call off")
         return self._change(key, lambda entry, _: cancel(entry, by=self.by))
+
+    def _raise_if_idle(self, key: str, change: Callable[[Entry], Entry], what: str) -> None:
+        entry = self.entry(key)
+        if entry.job and change(entry) == entry:
+            undo = f"; to undo it: python -m functions restore --entry {key}" if entry.job.stage in UNDOABLE else ""
+            raise Gone(f"{key} has nothing to {what}: it is {entry.job.stage} already{undo}")
 
     def hold(self, name: str, until: datetime) -> None:
         """Protect every resource of this short or full name until then; a time that has passed ends the hold."""

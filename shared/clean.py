@@ -39,6 +39,7 @@ SPREAD_FROM = 8
 CLOCKS_DIFFER = timedelta(minutes=5)
 STALE = timedelta(hours=1)
 """A plan that could not be carried out for so long is made anew."""
+TOO_OLD = "it was planned too long ago"
 _LATER = ("denied", "unavailable")
 LOOK_AT_PARTS = timedelta(minutes=1)
 NONCURRENT_FOR = timedelta(days=7)
@@ -96,7 +97,7 @@ class Cleaner:
             if job.due_at and job.due_at > now and not parts_may_be_done:
                 return True
             parts_may_be_done = False
-            if job.parent and (why := self._stopped(job.parent)):
+            if job.parent and (why := self._stopped(job.parent) or (TOO_OLD if job.stage == "working" and _stale(job, now) else "")):
                 self._leave(session, why)
                 return True
             if session.entry.mode == "enforce" and self.policy.mode == "observe" and job.stage != "undoing":
@@ -120,7 +121,10 @@ class Cleaner:
                 _put(session, _job(session).but(stage=stage, reason=str(error), portions=(), after="", due_at=None))
             except JournalError as error:
                 if _job(session).stage == "working":
-                    raise  # the plan does not read back as it was written, so nothing is changed on its word
+                    # The plan does not read back as it was written, so nothing is changed on its word.
+                    _put(session, afresh(_job(session)))
+                    session.save()
+                    raise
                 self._stumble(session, error)
             except CloudError as error:
                 self._stumble(session, error)
@@ -183,7 +187,7 @@ class Cleaner:
             raise_if_too_large(job, duty.limits)
         duty.reserve(session.entry.key, job, Brakes(self.world, self.journal))
         now = self.world.clock.now()
-        until = job.undo_until or _undo_until(job, now, duty)
+        until = _undo_until(job, now, duty)
         _put(session, _going(job).but(stage="working", after="", undo_until=until, planned_at=now, tries=job.tries, due_at=None))
         session.save(confirm=True)
         log.info("%s: %d objects to change", session.entry.key, job.tally.objects, extra=_labels(session))
@@ -255,10 +259,11 @@ class Cleaner:
         if not self._spread(session):
             return True
         job = _job(session)
-        if job.stopping:
+        if job.stopping and job.stopping != TOO_OLD:
             raise LeftAlone(job.stopping)
-        if job.planned_at and now - job.planned_at > STALE and not job.parent and not job.portions[-1].begun:
-            _put(session, afresh(job))  # what was seen so long ago is no reason to delete anything now
+        stale = _stale(job, now) and not job.parent and not (job.sign and job.portions[-1].begun)
+        if stale or job.stopping == TOO_OLD:
+            _put(session, afresh(job.but(stopping="")))  # what was seen so long ago is no reason to delete anything now
             return True
         judge = duty.judge(job, now)
 
@@ -309,8 +314,6 @@ class Cleaner:
         parts = (kept.record.job for part in sorted(opened) if (kept := self.journal.load(part))) if waiting else ()
         reason = next((part.reason for part in parts if part and part.reason), "")
         _put(session, job.but(due_at=self.world.clock.now() + LOOK_AT_PARTS if waiting else None, reason=reason))
-        if not waiting and job.stopping:
-            raise LeftAlone(job.stopping)
         return not waiting
 
     def _hand_over(self, session: Session, tasks: Tasks, part: str, job: Job) -> bool:
@@ -503,6 +506,10 @@ def _labels(session: Session) -> dict[str, dict[str, str]]:
     return {"labels": {"entry": session.entry.key, "bucket": _job(session).bucket}}
 
 
+def _stale(job: Job, now: datetime) -> bool:
+    return bool(job.planned_at) and now - (job.planned_at or now) > STALE
+
+
 def _going(job: Job) -> Job:
     """Nothing stands in its way any more."""
     return job.but(attempts=0, tries=0, hindrance="", reason="")
@@ -538,9 +545,7 @@ def _unsettled(portion: Portion, stage: Stage) -> Portion:
     if stage == "undoing":
         return portion.but(settled=0, back=0, untouched=0, lost=0, failed=0, named=())
     reached, size = max(portion.changed, portion.reached), max(portion.changed_bytes, portion.reached_bytes)
-    return Portion(
-        manifest=portion.manifest, objects=portion.objects, bytes=portion.bytes, begun=True, reached=reached, reached_bytes=size
-    )
+    return Portion(manifest=portion.manifest, objects=portion.objects, bytes=portion.bytes, begun=True, reached=reached, reached_bytes=size)
 
 
 def _changed(portion: Portion, each: StorageObject, answer: Answer) -> Portion:

@@ -255,11 +255,16 @@ def undo_of(job: Job, objects: ObjectStore, go_on: Callable[[], bool]) -> Callab
         go_on: Whether there is time left, and the right to write, for what takes long.
     """
     into = compression_of(job)
+    noncurrent = job.action == "delete_noncurrent"
+    versioned = not noncurrent or objects.facts(job.bucket).versioned
 
     def put_back(batch: Sequence[StorageObject]) -> list[Answer]:
         if into:
             return [objects.uncompress(job.bucket, each, into=into, go_on=go_on) for each in batch]
-        if job.action == "delete_noncurrent":
+        if not versioned:
+            reason = "the bucket keeps no versions any more, so that it could only come back as the live object"
+            return [Answer("refused", f"{reason}; by hand: {_by_hand(job.bucket, each)}") for each in batch]
+        if noncurrent:
             return [_noncurrent_again(objects, job.bucket, each) for each in batch]
         answers = objects.restore(job.bucket, batch)
         return [_looked_up(objects, job.bucket, each, answer) for each, answer in zip(batch, answers, strict=True)]
@@ -287,15 +292,18 @@ def _noncurrent_again(objects: ObjectStore, bucket: str, each: StorageObject) ->
     """A version comes back as the live object, and becomes noncurrent again by being deleted; one that is live meanwhile is not replaced for it."""
     (answer,) = objects.restore(bucket, [each])
     if answer.fate == "changed":
-        command = f"gcloud storage restore 'gs://{bucket}/{each.name}#{each.generation}'"
-        return Answer("changed", f"an object of this name is live, and would be replaced; by hand: {command}")
+        return Answer("changed", f"an object of this name is live, and would be replaced; by hand: {_by_hand(bucket, each)}")
     if answer.fate != "done":
         return answer
     live = objects.find(bucket, each.name)
-    if live is None:
-        return DONE
+    if live is None or (live.crc32c, live.size) != (each.crc32c, each.size):
+        return DONE  # somebody has written it meanwhile, and that has made the version noncurrent
     (again,) = objects.delete(bucket, [live])
     return again if again.fate == "unavailable" else DONE
+
+
+def _by_hand(bucket: str, each: StorageObject) -> str:
+    return f"gcloud storage restore 'gs://{bucket}/{each.name}#{each.generation}'"
 
 
 def protection(policy: Policy, facts: BucketFacts, project: str) -> str | None:

@@ -25,7 +25,7 @@ ENDED: frozenset[Stage] = frozenset({"left", "cancelled", "rehearsed", "undone"}
 """Nothing is left to do but to tell of it."""
 CALLED_OFF: frozenset[Stage] = frozenset({"noticed", "waiting", "planning", "refused"})
 """Nothing was changed yet, so that it can be called off without a trace."""
-UNDOABLE: frozenset[Stage] = frozenset({"working", "done"})
+UNDOABLE: frozenset[Stage] = frozenset({"working", "done", "undone"})
 
 RUN = "{run}"
 NAMED = 20
@@ -261,7 +261,11 @@ class Job(Record):
             far: What stands for "when a person decides".
         """
         if self.stage in ENDED:
-            return now if self.news() and not self.parent else None
+            if self.news() and not self.parent:
+                return now
+            # What did not come back can be asked for again, as long as it may be there.
+            unfinished = self.stage == "undone" and any(portion.lost or portion.failed for portion in self.portions)
+            return self.undo_until if unfinished and self.undo_until and self.undo_until > now else None
         if self.stage == "refused":
             return far if not self.news() else now
         if self.stage == "done":

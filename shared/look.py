@@ -98,11 +98,12 @@ class Look:
         self._wanted, self._kept = [], []
 
     def _the_sign_last(self, judge: Judge) -> None:
-        """A run that is half deleted still says that it failed."""
+        """A run that is half deleted still says that it failed: the sign is in a manifest of its own, which is begun when all others are done."""
         sign = self.job.sign
         if self.keep and sign:
             found = self.objects.find(self.job.bucket, sign.object)
             if found and judge(found) == "change":
+                self._write_down()
                 self._buffer.append(found)
 
     def _write_down(self) -> None:

@@ -254,7 +254,7 @@ def _commands(entry: Entry) -> Iterator[tuple[str, str]]:
     if job.stage in CALLED_OFF:
         yield "To call off", parts.shell("cancel", entry)
     under_way = job.stage == "working"
-    if job.stage in UNDOABLE and job.undo_until and own.comes_back(job):
+    if job.stage in UNDOABLE and job.stage != "undone" and job.undo_until and own.comes_back(job):
         yield f"To {'stop and undo' if under_way else 'undo'}, until {stamp(job.undo_until)}", parts.restore_command(entry)
     elif under_way:
         yield "To stop", parts.restore_command(entry)

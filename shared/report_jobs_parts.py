@@ -150,7 +150,7 @@ def undo_to_come(job: Job, due: datetime) -> Iterator[Part]:
 def undo_part(entry: Entry) -> Iterator[Part]:
     job = job_of(entry)
     under_way = job.stage == "working"
-    if job.stage == "undoing" or not (job.changed or under_way):
+    if job.stage == "undoing" or not (job.changed or job.begun or under_way):
         return
     command = code(parts.restore_command(entry), _PATH)
     if job.undo_until and comes_back(job):

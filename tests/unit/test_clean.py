@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 from shared.entry import Entry
-from shared.errors import CloudError, Denied, Refused, Unavailable
+from shared.errors import CloudError, Denied, Gone, Refused, Unavailable
 from shared.job import rule_id
 from shared.ledger import Ledger
 from shared.session import Session
@@ -438,7 +438,8 @@ def test_what_is_done_cannot_be_called_off(yard: Yard) -> None:
     """It stays as it is; `restore` puts it back."""
     yard.announced()
     yard.hours(24)
-    yard.ann().cancel(yard.key())
+    with pytest.raises(Gone, match="has nothing to call off: it is done already; to undo it: python -m functions restore --entry"):
+        yard.ann().cancel(yard.key())
     assert (yard.job().stage, len(yard.posts)) == ("done", 2)
 
 
@@ -682,7 +683,8 @@ def test_a_dry_run_beyond_a_limit_says_so_and_nobody_can_approve_it(wait: str) -
     yard.announced()
     assert titles(yard) == ["DRY RUN: Run run-1 failed: would delete 4 objects, 3.0 GiB"]
     assert "WOULD BE REFUSED BY A LIMIT\nit has 4 objects to delete, and limits.objects allows 3." in yard.posts[0]
-    assert yard.ann().approve(yard.key()).what == "closed"
+    with pytest.raises(Gone, match="has nothing to approve: it is rehearsed already"):
+        yard.ann().approve(yard.key())
     yard.hours(25)
     assert (yard.job().stage, yard.objects.deleted) == ("rehearsed", [])
 

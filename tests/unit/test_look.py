@@ -96,7 +96,7 @@ def test_a_look_writes_down_what_will_go(yard: Yard) -> None:
     yard.put("runs/run-1/_FAILED")
     looker = Looker(yard, a_run(yard), portion=3)
     assert looker.look()
-    assert [len(names) for names in looker.stored.values()] == [3, 3, 2]
+    assert [len(names) for names in looker.stored.values()] == [3, 3, 1, 1]
     assert looker.planned == [*checkpoints, "runs/run-1/_FAILED"]
     assert sum(portion.objects for portion in looker.job.portions) == looker.job.tally.objects == 8
     assert sum(portion.bytes for portion in looker.job.portions) == looker.job.tally.bytes == 7 * 2**30

@@ -504,6 +504,9 @@ class Story(RuleBasedStateMachine):
             live = self.store.buckets[BUCKET].live.get(name)
             touched = self.since.get(("write", name), LONG_AGO) >= change.at
             again = any(each.name == name and each.at > change.at for each in self.store.deleted)
+            again = again or any(
+                each.name == name and each.at >= change.at and each.generation != generation for each in self.store.restored
+            )
             if touched or again or name in self.faulty or (ends and ends <= now):
                 continue
             if live is None or (live.data, live.shown.crc32c, live.shown.storage_class) != (
