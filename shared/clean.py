@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from shared import report_jobs as report
 from shared.batches import Batches
 from shared.brakes import Brakes
-from shared.duty import Duty, batch_of, compression_of, duty_of, protection, undo_of
+from shared.duty import BACK, Duty, batch_of, compression_of, duty_of, protection, undo_of
 from shared.entry import Entry, backoff
 from shared.errors import CloudError, Denied, Gone, JournalError, Refused, Unavailable, UnsafePlan
 from shared.job import CALLED_OFF, ENDED, NAMED, Bucket, Job, Portion, Remainder, Sign, Stage, afresh, part_key, parts_of, siblings
@@ -377,7 +377,8 @@ class Cleaner:
         batches = Batches(clock, self.world.workers, self.deadline, session.may_write, session.glance)
         undoing = _job(session).stage == "undoing"
         fine = ("done", "unchanged") if undoing else ("done", "gone")
-        for index in range(len(_job(session).portions)):
+        # What an earlier plan listed comes last, since most of it stands in the later one again.
+        for index in sorted(range(len(_job(session).portions)), key=lambda index: _job(session).portions[index].superseded):
             portion = _job(session).portions[index]
             if portion.finished or (portion.superseded and not undoing):
                 continue
@@ -556,10 +557,10 @@ def _changed(portion: Portion, each: StorageObject, answer: Answer) -> Portion:
 
 
 def _put_back(portion: Portion, _: StorageObject, answer: Answer) -> Portion:
+    if answer.fate == "unchanged" or (portion.superseded and answer == BACK):
+        return portion.but(untouched=portion.untouched + 1)
     if answer.fate == "done":
         return portion.but(back=portion.back + 1)
-    if answer.fate == "unchanged":
-        return portion.but(untouched=portion.untouched + 1)
     return portion.but(failed=portion.failed + 1) if answer.fate in _LATER else portion.but(lost=portion.lost + 1)
 
 

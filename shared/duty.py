@@ -272,6 +272,9 @@ def undo_of(job: Job, objects: ObjectStore, go_on: Callable[[], bool]) -> Callab
     return put_back
 
 
+BACK = Answer("done", "it was back already")
+
+
 def _looked_up(objects: ObjectStore, bucket: str, each: StorageObject, answer: Answer) -> Answer:
     """What cannot be brought back may never have been deleted, or be back already."""
     if answer.fate not in ("gone", "changed"):
@@ -285,7 +288,7 @@ def _looked_up(objects: ObjectStore, bucket: str, each: StorageObject, answer: A
     if found.generation == each.generation:
         return Answer("unchanged")
     same = bool(each.crc32c) and (found.crc32c, found.size) == (each.crc32c, each.size)
-    return Answer("done") if same else Answer("changed", "another object of this name is there now")
+    return BACK if same else Answer("changed", "another object of this name is there now")
 
 
 def _noncurrent_again(objects: ObjectStore, bucket: str, each: StorageObject) -> Answer:

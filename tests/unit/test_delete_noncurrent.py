@@ -387,3 +387,37 @@ def test_what_a_step_began_is_shown_with_it() -> None:
     entry = yard.ann().entry(budget_key(yard))
     assert outcome_text(entry).count("delete_noncurrent-") == 5
     assert "and 2 more" in yard.posts[0]
+
+
+def test_where_versioning_was_switched_off_nothing_is_put_back(yard: Yard) -> None:
+    """It could only come back as the live object; the message names the command for whoever wants that."""
+    yard.send(82)
+    yard.tick()
+    yard.objects.change(RUNS, versioned=False)
+    (key,) = [key for key, job in yard.jobs().items() if job.bucket == RUNS]
+    yard.ann().restore_entry(key)
+    assert yard.objects.restored == []
+    assert titles(yard)[-1] == "gs://acme-ml-runs/: put back 0 of 2 noncurrent versions"
+    assert "by hand: gcloud storage restore" in yard.posts[-1]
+
+
+def test_a_version_that_the_bucket_no_longer_keeps_is_named(yard: Yard) -> None:
+    """Somebody shortened the window."""
+    yard.send(82)
+    yard.tick()
+    yard.objects.buckets[MORE].soft_deleted.clear()
+    (key,) = [key for key, job in yard.jobs().items() if job.bucket == MORE]
+    yard.ann().restore_entry(key)
+    assert titles(yard)[-1] == "gs://acme-ml-more/: put back 0 of 2 noncurrent versions"
+    assert yard.jobs()[key].portions[0].lost == 2
+
+
+def test_an_object_that_somebody_writes_while_a_version_comes_back_stays(yard: Yard) -> None:
+    """That has made the version noncurrent already."""
+    yard.send(82)
+    yard.tick()
+    (key,) = [key for key, job in yard.jobs().items() if job.bucket == MORE]
+    yard.meanwhile("find object", lambda: yard.put("b", b"new", bucket=MORE))
+    yard.ann().restore_entry(key)
+    assert yard.objects.contents(MORE)["b"][3] == b"new"
+    assert versions(yard, MORE).count("b") == 1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared import sweep
 from shared.errors import Denied, Unavailable
 from shared.job import rule_id
-from shared.ledger import Ledger, Position
+from shared.ledger import Ledger, Position, Refusal
 from tests.stage import Crash
 from tests.yard import DAY, HOUR, RUNS, Yard, a_rule, the_policy
 
@@ -369,6 +369,29 @@ def test_two_ticks_at_once_do_not_find_a_run_twice() -> None:
     yard.meanwhile("page", lambda: yard.watchdog().tick())
     yard.tick()
     assert found(yard) == ["runs/run-1/"]
+
+
+def test_a_run_that_is_reserved_during_the_look_makes_it_begin_again_from_where_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    """Both write to one record; a day's deletions are never overwritten by a position."""
+    caplog.set_level("INFO")
+    yard = a_yard()
+    yard.run("run-1", ago=OLD)
+    key = rule_id(RUNS, "runs/{run}/")
+
+    def reserve() -> None:
+        kept = yard.journal.ledger(key)
+        assert kept
+        yard.journal.save_ledger(key, kept, kept.record.but(refused={"k": Refusal(at=yard.clock.now(), run="runs/run-9/")}))
+
+    yard.meanwhile("page", reserve)
+    yard.tick()
+    assert "somebody else writes its record; the look for abandoned runs goes on at the next tick" in caplog.text
+    assert found(yard) == ["runs/run-1/"]
+    yard.hours(1)
+    yard.hours(1)
+    kept = yard.journal.ledger(key)
+    assert kept
+    assert (list(kept.record.refused), kept.record.position) == (["k"], None)
 
 
 def test_a_run_is_recorded_before_the_position_moves_on() -> None:
