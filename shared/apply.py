@@ -213,9 +213,7 @@ def _beneath(entry: Entry, others: Iterable[Entry]) -> dict[str, Mapping[str, An
 def _as_found(upper: TargetRecord, lower: TargetRecord) -> Mapping[str, Any]:
     """The state that the lower plan made, with what people had changed of it when the upper one found it."""
     wrote = lower.wanted if lower.wrote is None else lower.wrote
-    changes = planning.changes_of(upper.use)
-    if changes is None:
-        return wrote
+    changes = planning.changes_for(upper)
     ours = (wrote, lower.found)
     return blend(changes.groups(upper.found, ours, wrote), live=upper.found, ours=ours, original=wrote)
 

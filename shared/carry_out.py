@@ -15,7 +15,7 @@ from shared.entry import Status, TargetRecord
 from shared.errors import CloudError, Conflict, Gone, Unavailable
 from shared.model import Place, Resource
 from shared.pace import Pacer
-from shared.plan import changes_of, own
+from shared.plan import changes_for, own
 from shared.ports import Clock, Fleet
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def park(job: Job, fleet: Fleet, may_write: Callable[[], bool]) -> Result:
         fleet: The resources of this kind.
         may_write: Whether the lease still covers a write; asked right before it.
     """
-    target, changes, sent = job.target, _changes(job.target), False
+    target, changes, sent = job.target, changes_for(job.target), False
     try:
         live = job.seen or fleet.get(target.resource)
         if live.state != target.found:
@@ -105,7 +105,7 @@ def _verified(target: TargetRecord, wrote: State) -> TargetRecord:
 
 def restore(job: Job, fleet: Fleet, may_write: Callable[[], bool]) -> Result:
     """Put back what was there before, as far as the live state still is what the watchdog made of it; the arguments are those of `park`."""
-    target, changes = job.target, _changes(job.target)
+    target, changes = job.target, changes_for(job.target)
     original = target.before if job.back is None else job.back
     try:
         live = fleet.get(target.resource)
@@ -161,7 +161,7 @@ def _settled(target: TargetRecord, original: State, live: Resource, back: dict[s
 
 def _as_before(target: TargetRecord, original: State, live: Resource) -> dict[str, Any]:
     """The live state with the original in all that is the action's to change."""
-    groups = _changes(target).groups(live.state, own(target, live), original)
+    groups = changes_for(target).groups(live.state, own(target, live), original)
     return blend(groups, live=live.state, ours=(live.state,), original=original)
 
 
@@ -183,13 +183,6 @@ def _failed(target: TargetRecord, error: CloudError) -> Result:
     again = isinstance(error, Unavailable)
     patience = (error.retry_after or 0.0) if isinstance(error, Unavailable) else 0.0
     return Result(target.but(attempts=target.attempts + 1, reason=str(error)), again=again, patience=patience)
-
-
-def _changes(target: TargetRecord) -> Changes:
-    changes = changes_of(target.use)
-    if changes is None:
-        raise TypeError(f"{target.use.action} changes nothing, so {target.resource} cannot be its target")
-    return changes
 
 
 class Crew:

@@ -135,7 +135,7 @@ def again(target: TargetRecord, step: StepRecord, live: Resource, guard: Guard, 
         guard: Who is never touched.
         held: What another entry holds of it, if any.
     """
-    changes, params = _changes(target), params_of(target.use)
+    changes, params = changes_for(target), params_of(target.use)
     move = guard.reason(live, params.select) or changes.plan(live, params)
     original, rank = target.before, target.rank
     ours = _ours(target, live, changes, held)
@@ -166,7 +166,7 @@ def left_to_others(target: TargetRecord, live: Resource, held: TargetRecord | No
     """
     if not target.maybe:
         return None
-    changes = _changes(target)
+    changes = changes_for(target)
     ours = _ours(target, live, changes, held)
     groups = changes.groups(live.state, ours, target.before)
     if nobody_elses(groups, live=live.state, ours=ours):
@@ -184,7 +184,7 @@ def left_to_others(target: TargetRecord, live: Resource, held: TargetRecord | No
 
 def own(target: TargetRecord, live: Resource) -> tuple[State, ...]:
     """The states of this resource that are the target's own doing, or were found before it; where nothing was ever sent, it made none."""
-    return _made_by(target, live, _changes(target)) if target.maybe or target.wrote is not None else (target.found,)
+    return _made_by(target, live, changes_for(target)) if target.maybe or target.wrote is not None else (target.found,)
 
 
 def _ours(target: TargetRecord, live: Resource, changes: Changes, held: TargetRecord | None) -> tuple[State, ...]:
@@ -199,7 +199,7 @@ def _made_by(target: TargetRecord, live: Resource, changes: Changes) -> tuple[St
 
 def reached(target: TargetRecord, live: Resource) -> bool:
     """Whether the live resource still is as the watchdog wanted it."""
-    return _changes(target).reached(live.state, target.wanted)
+    return changes_for(target).reached(live.state, target.wanted)
 
 
 def held_by(entries: Iterable[Entry]) -> dict[str, TargetRecord]:
@@ -233,7 +233,12 @@ def raise_if_unsafe(plan: Plan, limits: Limits) -> None:
         )
 
 
-def _changes(target: TargetRecord) -> Changes:
+def changes_for(target: TargetRecord) -> Changes:
+    """How the target's action changes resources.
+
+    Raises:
+        TypeError: It changes none.
+    """
     changes = changes_of(target.use)
     if changes is None:
         raise TypeError(f"{target.use.action} changes nothing, so {target.resource} cannot be its target")

@@ -12,6 +12,7 @@ from shared.actions import params_by_name
 from shared.clean import Cleaner
 from shared.entry import Entry
 from shared.job import Job
+from shared.look import PORTION
 from shared.model import ObjectWritten, StorageObject
 from shared.policy import Policy, parse
 from shared.ports import World
@@ -56,7 +57,7 @@ class Yard(Stage):
         seconds: How much time an invocation has.
     """
 
-    portion: int = 10_000
+    portion: int = PORTION
     seconds: float = 240
 
     def __post_init__(self) -> None:
@@ -91,7 +92,8 @@ class Yard(Stage):
         fleets = {"service": self.services, "worker_pool": self.pools}
         world = World(self.bucket, fleets, self.objects, self.messenger, self.tasks, self.clock, workers=self.workers)
         watchdog = Watchdog(world, self.policy, project=PROJECT, **({"time_budget": timedelta(seconds=self.seconds)} | more))
-        vars(watchdog)["cleaner"] = Cleaner(world, self.policy, PROJECT, watchdog.deadline, self.portion)
+        if self.portion != PORTION:
+            vars(watchdog)["cleaner"] = Cleaner(world, self.policy, PROJECT, watchdog.deadline, self.portion)
         return watchdog
 
     def notice(self, name: str, *, bucket: str = RUNS) -> list[str]:

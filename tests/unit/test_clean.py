@@ -518,6 +518,45 @@ def test_runs_that_wait_count_before_they_go() -> None:
     assert len([job for job in yard.jobs().values() if job.stage == "refused"]) == 5
 
 
+def test_runs_that_wait_for_longer_than_a_day_do_not_count_yet() -> None:
+    """What counts is what would go within a day."""
+    slow = a_rule().replace("24h", "96h")
+    yard = Yard(the_policy(slow))
+    bucket_of(yard, good=4, failed=5)
+    yard.tick()
+    yard.policy = the_policy(slow.replace("96h", "1h"))
+    yard.run("run-99", objects=1)
+    yard.fail("run-99")
+    yard.tick()
+    yard.hours(1.1)
+    assert yard.job_of("run-99").stage == "done"
+
+
+def test_what_was_refused_counts_for_a_day() -> None:
+    """A broken rule does not get through bit by bit while people call off what it asks for."""
+    yard = Yard(the_policy())
+    bucket_of(yard, good=4, failed=6)
+    yard.tick()
+    yard.hours(24)
+    for key in yard.jobs():
+        yard.ann().cancel(key)
+    yard.policy = the_policy(a_rule().replace("24h", "1h"))
+    yard.run("run-99", objects=1)
+    yard.fail("run-99")
+    yard.tick()
+    yard.hours(1.1)
+    assert yard.job_of("run-99").stage == "refused"
+
+
+def test_a_dry_run_says_what_would_be_refused() -> None:
+    """Too many runs at once are told as such in observe mode too; nothing of that counts when it is no dry run any more."""
+    yard = Yard(the_policy(mode="observe"))
+    bucket_of(yard, good=4, failed=6)
+    yard.tick()
+    assert any("WOULD BE REFUSED BY A LIMIT\n6 of 10 runs would go within a day" in post for post in yard.posts)
+    assert yard.journal.ledger(rule_id(RUNS, "runs/{run}/")) is None
+
+
 def test_a_dry_run_counts_for_nothing() -> None:
     """What was only rehearsed is no part of what goes."""
     yard = Yard(the_policy(mode="observe"))

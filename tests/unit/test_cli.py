@@ -22,7 +22,7 @@ from shared.errors import Denied, SettingsError, Unavailable
 from shared.policy_text import read
 from tests.cloud_events import EMBEDDER, PAYMENTS, RERANKER, a_stage, budget_event
 from tests.stage import Crash, Stage
-from tests.yard import Yard, a_rule, the_policy
+from tests.yard import DAY, Yard, a_rule, the_policy
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUDGET = "ML Training Budget"
@@ -335,6 +335,22 @@ def test_list_and_show_of_a_failed_run(yard: Yard, capsys: pytest.CaptureFixture
     assert printed.startswith("Run run-1 failed: waits until 2026-11-21 12:01 UTC\n")
     assert "why: _FAILED is there (runs/run-1/_FAILED, written 2026-11-20 12:00 UTC)" in printed
     assert printed.endswith(f"To call off: python -m functions cancel {key}\n")
+
+
+def test_list_of_a_large_deletion(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line for the whole of it; its parts cannot be asked for by themselves."""
+    yard.policy, yard.portion = the_policy(), 2
+    for number in range(30):
+        yard.put(f"runs/run-1/more/{number}", ago=DAY)
+    yard.hours(24)
+    parts = [key for key, job in yard.jobs().items() if job.parent]
+    assert len(parts) > 10
+    assert cli.main(["list"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{yard.key()}  delete gs://acme-ml-runs/runs/run-1/: is being worked on")
+    for command in (["cancel", parts[0]], ["restore", "--entry", parts[0]]):
+        assert cli.main(command) == 1
+        assert f"{parts[0]} is a part of {yard.key()}, which is put back, approved or called off as a whole\n" in capsys.readouterr().err
 
 
 def test_show_of_a_failed_run_that_is_closed(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:

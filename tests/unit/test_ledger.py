@@ -62,6 +62,23 @@ def test_the_runs_of_the_day() -> None:
     assert ledger.runs(NOW + DAY + HOUR) == frozenset()
 
 
+def test_a_run_that_was_refused_counts_for_a_day_as_one_that_was_to_go() -> None:
+    """So that a broken rule does not get through bit by bit, as the runs that were refused before are no longer in the way; it has not gone, though."""
+    ledger = Ledger().reserve("k1", a_job(), NOW).refuse("k2", "runs/run-2/", NOW).refuse("k3", "runs/run-3/", NOW + HOUR)
+    assert ledger.runs(NOW + HOUR) == {"runs/run-1/", "runs/run-2/", "runs/run-3/"}
+    assert ledger.gone(NOW + HOUR) == {"runs/run-1/"}
+    assert ledger.runs(NOW + DAY) == {"runs/run-3/"}
+    later = ledger.refuse("k4", "runs/run-4/", NOW + DAY)
+    assert set(later.refused) == {"k3", "k4"}
+
+
+def test_a_run_that_was_approved_is_no_longer_one_that_was_refused() -> None:
+    """It is one that went."""
+    ledger = Ledger().refuse("k1", "runs/run-1/", NOW).reserve("k1", a_job(), NOW)
+    assert not ledger.refused
+    assert ledger.gone(NOW) == {"runs/run-1/"}
+
+
 # at once
 
 

@@ -7,8 +7,11 @@ from datetime import timedelta
 
 import pytest
 
+from functions import triggers, wiring
 from shared.errors import CloudError, Denied, EventRejected, Refused, Unavailable
 from shared.job import Sign
+from shared.runs import Watch
+from tests.cloud_events import object_event
 from tests.stage import Crash
 from tests.yard import RUNS, Yard, a_rule, the_policy
 
@@ -236,6 +239,18 @@ def test_an_object_that_may_mean_several_things_is_asked_for_each() -> None:
     yard.put(STATUS, b'{"state": "FAILED"}')
     assert yard.notice(STATUS) == ["noticed"]
     assert [job.bucket for job in yard.jobs().values()] == [RUNS]
+
+
+def test_what_turns_out_to_say_nothing_is_not_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A status file is written often, and says that the run goes on."""
+    caplog.set_level("INFO")
+    yard = Yard(the_policy(BY_STATUS))
+    yard.put(STATUS, b'{"state": "RUNNING"}')
+    monkeypatch.setattr(wiring, "watchdog", yard.watchdog)
+    monkeypatch.setattr(wiring, "watch", lambda: Watch(yard.policy.artifacts))
+    triggers.storage_event(object_event(STATUS, RUNS))
+    assert caplog.text == ""
+    assert yard.jobs() == {}
 
 
 def test_people_are_told_once_a_day_of_what_cannot_be_read() -> None:

@@ -480,6 +480,26 @@ def test_regions_are_needed_as_soon_as_something_is_done() -> None:
     assert len(faults(notifying.replace("notify", "notfy"))) == 1
 
 
+def test_unless_takes_objects_and_what_they_say() -> None:
+    """A name alone, and the same as a mapping, mean that the object is there; with `has`, what it says has to fit. The schema takes all three."""
+    text = (
+        "version: 1\nartifacts:\n- bucket: abc\n  runs: r/{run}/\n  abandoned_after: 1d\n  unless:\n  - _SUCCESS\n  - {object: _KEEP}\n"
+        "  - {object: meta.yaml, has: {status: 3}}\n  - {object: state.json, has: {state: [DONE, EXPORTED], final: true}}\n"
+    )
+    (rule,) = taken(text).artifacts
+    assert rule.unless == (
+        Condition(object="_SUCCESS"),
+        Condition(object="_KEEP"),
+        Condition(object="meta.yaml", has={"status": (3,)}),
+        Condition(object="state.json", has={"state": ("DONE", "EXPORTED"), "final": (True,)}),
+    )
+    jsonschema.validate(yaml.safe_load(text), schema({}))
+    for wrong in ("{object: meta.yaml, has: {}}", "{has: {status: 3}}", "{object: meta.yaml, is: 3}"):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(yaml.safe_load(text.replace("{object: _KEEP}", wrong)), schema({}))
+        assert len(faults(text.replace("{object: _KEEP}", wrong))) == 1
+
+
 def test_what_can_stand_only_once_is_refused_the_second_time() -> None:
     """One rule for a budget, one step for a level, one rule for the runs of a bucket; actual and forecast are two levels."""
     step = "{at: 80%, do: [notify]}"
