@@ -5,7 +5,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench lock format clean
+.PHONY: help demo test check bench audit lock format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -37,6 +37,10 @@ check: $(VENV)/.tools ## Lint, types, layers, format
 
 bench: $(VENV)/.tools ## Measure, each figure beside a baseline
 	@$(BIN)/python -m tests.bench
+
+audit: $(VENV)/.runtime ## Look at a real project, read-only: make audit PROJECT=acme-ml-staging
+	@test -n "$(PROJECT)" || { echo 'Say which project: make audit PROJECT=acme-ml-staging' >&2; exit 3; }
+	@$(BIN)/python -m functions audit --project $(PROJECT) $(ARGS)
 
 format: $(VENV)/.tools ## Put the code into its format
 	@$(BIN)/ruff check --fix .

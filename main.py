@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functions_framework
 from cloudevents.http import CloudEvent
+from flask import Request, Response
 
 from functions import triggers, wiring
 
@@ -26,3 +27,11 @@ def storage_event(event: CloudEvent) -> None:
 def task(event: CloudEvent) -> None:
     """The tick of Cloud Scheduler, or the watchdog's own word to carry an entry on, through the tasks topic."""
     triggers.task(event)
+
+
+@functions_framework.http
+def audit(request: Request) -> Response:
+    """The report: where the money goes, and what would happen."""
+    from functions import audit as audits  # the other targets need none of it
+
+    return audits.answer(request)

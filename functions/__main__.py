@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from functions import logs, wiring
+from functions import audit_command, logs, wiring
 from shared import report, report_jobs
 from shared.actions import params_by_name
 from shared.by_hand import ByHand
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 when it was done, 1 when it was not, 130 when it was broken off. A command that is not understood ends the process with 2.
+        0 when it was done, 1 when it was not (see `functions.audit_command` for an audit), 130 when it was broken off. A command that is not understood ends the process with 2.
     """
     parser = _parser()
     asked = parser.parse_args(arguments)
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except WatchdogError as error:
         print(error, file=sys.stderr)
-        return 1
+        return int(getattr(asked, "failed", 1))
     except KeyboardInterrupt:
         print("stopped; what the journal records as asked for is carried on by the functions", file=sys.stderr)
         return 130
@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--forecast", action="store_true", help="the share is forecast and not spent yet")
     plan.set_defaults(run=_plan)
 
+    audit_command.add_to(commands)
     commands.add_parser("list", help="list the open entries of the journal").set_defaults(run=_list)
     show = commands.add_parser("show", help="show one entry: every resource, its state and the reason")
     show.add_argument("entry")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 from functions import logs
 from shared.actions import params_by_name
@@ -27,6 +29,9 @@ from shared.ports import World
 from shared.runs import Watch
 from shared.settings import Settings
 from shared.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from shared.sight import Sight
 
 POLICY_FOR = 300.0
 """Seconds for which a policy in Cloud Storage is trusted before it is read again."""
@@ -67,6 +72,16 @@ def start() -> None:
 def settings() -> Settings:
     """The environment, read once."""
     return Settings.from_env(os.environ)
+
+
+def audit_settings(project: str | None) -> Settings:
+    """The environment for an audit from a terminal: of this project, where one is named, and then a journal need not be there.
+
+    Raises:
+        SettingsError: With every fault.
+    """
+    named = {"GOOGLE_CLOUD_PROJECT": project} if project else {}
+    return Settings.from_env({**os.environ, **named}, deployed=not project)
 
 
 def policy(found: Settings) -> Policy:
@@ -126,6 +141,8 @@ def world(found: Settings) -> World:
 @cache
 def _world(found: Settings) -> World:
     """The ports by the adapters for the real services; none of them connects before it is used."""
+    from shared.cloud.permissions import CallersPermissions
+
     return World(
         state=GcsStateBucket(found.state_bucket),
         fleets={
@@ -137,10 +154,35 @@ def _world(found: Settings) -> World:
         messenger=SlackMessenger(found.slack_token, found.slack_api_url) if found.slack_token else None,
         tasks=PubSubTasks(found.tasks_topic) if found.tasks_topic else None,
         clock=SystemClock(),
+        permissions=CallersPermissions(found.projects_host),
     )
 
 
-def watchdog() -> Watchdog:
+def sight(found: Settings) -> Sight:
+    """All that an audit reads; only an audit needs any of it."""
+    from shared.cloud.budgets import BillingBudgets
+    from shared.cloud.metrics import CloudMonitoring
+    from shared.cloud.run_executions import CloudRunExecutions
+    from shared.cloud.topics import PubSubTopics
+    from shared.sight import Sight
+
+    runtime = f"python{sys.version_info.major}{sys.version_info.minor}" if found.service else ""
+    from shared.cloud.permissions import CallersPermissions
+
+    return Sight(
+        world=world(found),
+        metrics=CloudMonitoring(found.monitoring_host),
+        executions=CloudRunExecutions(found.run_host),
+        budgets=BillingBudgets(found.budgets_host, found.billing_host),
+        topics=PubSubTopics(),
+        permissions=CallersPermissions(found.projects_host),
+        deployed=bool(found.state_bucket),
+        tasks_topic=found.tasks_topic or "",
+        runtime=runtime,
+    )
+
+
+def watchdog(found: Settings | None = None) -> Watchdog:
     """A watchdog for one invocation."""
-    found = settings()
+    found = found or settings()
     return Watchdog(world(found), policy(found), project=found.project, service=found.service, time_budget=found.time_budget, pacer=_pacer)

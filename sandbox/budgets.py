@@ -55,13 +55,23 @@ class Budgets:
         faults: Asked under ``ListBudgets``, ``GetBudget``, ``CreateBudget``, ``UpdateBudget`` and ``DeleteBudget``.
         pubsub: Where the topics of the budgets are.
         currency: The currency of the billing accounts.
+        connected: Told each topic that a budget is connected to, when it is.
         now: The clock that says which period it is.
     """
 
-    def __init__(self, faults: Faults, pubsub: PubSub, *, currency: str = "USD", now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        faults: Faults,
+        pubsub: PubSub,
+        *,
+        currency: str = "USD",
+        connected: Callable[[str], None] = lambda _: None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._faults = faults
         self._pubsub = pubsub
         self._currency = currency
+        self._connected = connected
         self._now = now
         self._lock = threading.RLock()
         self._accounts: dict[str, _Account] = {}
@@ -217,6 +227,8 @@ class Budgets:
         topic = budget.notifications_rule.pubsub_topic
         if topic and not self._pubsub.has_topic(topic):
             raise not_found(f"Topic {topic} does not exist: create it before it is connected to a budget.")
+        if topic:
+            self._connected(topic)
         with_defaults(budget, self._currency)
         budget.etag = uuid.uuid4().hex[:16]
         return budget

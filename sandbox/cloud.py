@@ -13,8 +13,12 @@ from starlette.types import ASGIApp
 from sandbox import storage
 from sandbox.budgets import Budgets
 from sandbox.faults import Faults
+from sandbox.monitoring import Monitoring
+from sandbox.projects import Projects
 from sandbox.pubsub import PubSub
+from sandbox.pubsub_admin import PubSubAdmin
 from sandbox.run import RunServer
+from sandbox.run_jobs import Jobs
 from sandbox.run_model import RunModel
 from sandbox.serve import GrpcServer, HttpServer
 from sandbox.slack import Slack
@@ -23,7 +27,8 @@ from sandbox.storage_model import Storage
 from sandbox.storage_resources import SOFT_DELETE_DEFAULT
 
 ROOT = Path(__file__).resolve().parent.parent
-PROJECT = "acme-ml-staging"
+PROJECT, PROJECT_NUMBER = "acme-ml-staging", "402871193547"
+BILLING_ACCOUNT = "01D4EE-079462-DFD6EC"
 STATE_BUCKET = "acme-ml-watchdog-state"
 ARTIFACTS_BUCKET, ARTIFACTS_REGION = "acme-ml-artifacts", "us-central1"
 SIGNING_SECRET = "sandbox-signing-secret"  # noqa: S105  # it opens nothing
@@ -45,8 +50,12 @@ class Sandbox:
         project: The one project there is.
         policy: The policy that the functions read: a path or ``gs://bucket/object``.
         faults: What goes wrong, in all of it.
-        run: Cloud Run.
+        run: Cloud Run's services and worker pools.
+        jobs: Cloud Run's executions of jobs.
         pubsub: Topics and their deliveries.
+        topics: Who may publish to them, and what subscribes.
+        monitoring: What was measured.
+        projects: The projects, and what their caller may do.
         budgets: Billing budgets.
         storage: Buckets.
         notifications: What buckets tell of their changes.
@@ -73,7 +82,12 @@ class Sandbox:
         self.faults = Faults()
         self.run = RunModel(self.faults, operation_seconds=operation_seconds)
         self.pubsub = PubSub(self.faults)
-        self.budgets = Budgets(self.faults, self.pubsub)
+        self.topics = PubSubAdmin(self.faults, self.pubsub)
+        self.budgets = Budgets(self.faults, self.pubsub, connected=self.topics.grant)
+        self.jobs = Jobs(self.faults)
+        self.monitoring = Monitoring(self.faults)
+        self.projects = Projects(self.faults)
+        self.projects.add(project, PROJECT_NUMBER, BILLING_ACCOUNT)
         self.storage = Storage()
         self.slack = Slack(self.faults, channels=channels)
         self.budget_topic = f"projects/{project}/topics/budget-alerts"
@@ -88,7 +102,8 @@ class Sandbox:
         self.artifacts_topic = self.notifications.trigger(ARTIFACTS_BUCKET, location=ARTIFACTS_REGION)
         with ExitStack() as stack:
             stack.callback(self.pubsub.close)
-            handlers = [*RunServer(self.run).handlers(), *self.pubsub.handlers(), *self.budgets.handlers()]
+            parts = (RunServer(self.run), self.jobs, self.pubsub, self.topics, self.budgets, self.monitoring, self.projects)
+            handlers = [handler for part in parts for handler in part.handlers()]
             self._grpc = stack.enter_context(GrpcServer(handlers, ports.grpc))
             storage_app: ASGIApp = storage.app(self.storage, self.faults)
             self._storage = stack.enter_context(HttpServer(storage_app, ports.storage))
@@ -109,6 +124,9 @@ class Sandbox:
             "PUBSUB_EMULATOR_HOST": self._grpc.address,
             "CLOUD_RUN_EMULATOR_HOST": self._grpc.address,
             "BILLING_BUDGETS_EMULATOR_HOST": self._grpc.address,
+            "CLOUD_BILLING_EMULATOR_HOST": self._grpc.address,
+            "CLOUD_MONITORING_EMULATOR_HOST": self._grpc.address,
+            "CLOUD_RESOURCE_MANAGER_EMULATOR_HOST": self._grpc.address,
         }
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
@@ -12,12 +12,11 @@ from google.type import money_pb2
 
 from sandbox import training
 from sandbox.budget_rules import PACIFIC
-from sandbox.cloud import STATE_BUCKET, Sandbox
+from sandbox.cloud import BILLING_ACCOUNT, STATE_BUCKET, Sandbox
 from sandbox.functions import SERVICES
 from sandbox.run_seed import Shape
 
 US, EU = "us-central1", "europe-west1"
-ACCOUNT = "01D4EE-079462-DFD6EC"
 BUDGET_ID = "de72f49d-779b-4945-a127-4d6ce8def0bb"
 BUDGET_NAME = "ML Training Budget"
 AMOUNT = 10_000
@@ -136,6 +135,7 @@ def build(sandbox: Sandbox, *, months_back: int = 1) -> None:
         else:
             sandbox.run.add_service(sandbox.project, seed.region, seed.name, demand=seed.demand, **shape)
     training.build(sandbox.storage, datetime.now(UTC))
+    measure(sandbox, datetime.now(UTC))
     forecast = budgets_v1.ThresholdRule.Basis.FORECASTED_SPEND
     rules = [budgets_v1.ThresholdRule(threshold_percent=percent) for percent in (0.5, 0.8, 1.0, 1.2)]
     rules.append(budgets_v1.ThresholdRule(threshold_percent=0.9, spend_basis=forecast))
@@ -145,5 +145,22 @@ def build(sandbox: Sandbox, *, months_back: int = 1) -> None:
         threshold_rules=rules,
         notifications_rule=budgets_v1.NotificationsRule(pubsub_topic=sandbox.budget_topic, schema_version="1.0"),
     )
-    sandbox.budgets.create(ACCOUNT, budget, BUDGET_ID)
+    sandbox.budgets.create(BILLING_ACCOUNT, budget, BUDGET_ID)
     sandbox.budgets.spend(BUDGET_ID, Decimal(0), period_start=month_start(datetime.now(UTC), -months_back))
+
+
+def measure(sandbox: Sandbox, now: datetime) -> None:
+    """Let Cloud Monitoring have measured it: the traffic of an hour, and what the buckets hold."""
+    for seed in SEEDS:
+        if seed.demand and not seed.pool:
+            busy = seed.demand * 3600.0
+            sandbox.monitoring.serve(
+                seed.resource(sandbox.project),
+                now - timedelta(hours=1),
+                requests=seed.demand * 9000,
+                billable_seconds=busy,
+                cpu=0.55,
+                memory=0.6,
+            )
+    for bucket in sandbox.storage.snapshot():
+        sandbox.monitoring.store(sandbox.project, bucket["name"], "live-object", "STANDARD", bucket["bytes"], now - timedelta(hours=3))

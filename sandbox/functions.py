@@ -23,8 +23,10 @@ from sandbox.push import Form
 from sandbox.serve import HOST
 from sandbox.storage_events import storage_event
 
-BUDGET_ALERT, STORAGE_EVENT, TASK = "budget_alert", "storage_event", "task"
-SERVICES = {BUDGET_ALERT: "cost-watchdog-budget-alert", STORAGE_EVENT: "cost-watchdog-storage-event", TASK: "cost-watchdog-task"}
+AUDIT, BUDGET_ALERT, STORAGE_EVENT, TASK = "audit", "budget_alert", "storage_event", "task"
+SERVICES = {
+    AUDIT: "cost-watchdog-audit", BUDGET_ALERT: "cost-watchdog-budget-alert", STORAGE_EVENT: "cost-watchdog-storage-event", TASK: "cost-watchdog-task",
+}  # fmt: skip
 """The Cloud Run service that each target would be deployed as."""
 
 _INHERITED = ("LANG", "LC_ALL", "PATH", "TMPDIR")

@@ -46,7 +46,7 @@ class PubSub:
     service does beyond that and this does not: slowing down a whole subscription that fails often, and ordering keys.
 
     Args:
-        faults: Asked under ``CreateTopic``, ``GetTopic``, ``ListTopics``, ``Publish`` (by topic), and ``push`` (by topic and endpoint).
+        faults: Asked under ``CreateTopic``, ``GetTopic``, ``ListTopics``, ``ListTopicSubscriptions``, ``Publish`` (by topic), and ``push`` (by topic and endpoint).
         workers: Deliveries at one time, at most.
         retention: Seconds after which a message that nobody acknowledged is discarded; Eventarc keeps it for 24 hours.
         now: The clock that stamps messages.
@@ -79,6 +79,11 @@ class PubSub:
         methods: dict[str, tuple[Any, Callable[[Any], str], Callable[[Any, Any], Any]]] = {
             "CreateTopic": (pubsub_v1.Topic, lambda request: str(request.name), self._create_topic),
             "GetTopic": (pubsub_v1.GetTopicRequest, lambda request: str(request.topic), self._get_topic),
+            "ListTopicSubscriptions": (
+                pubsub_v1.ListTopicSubscriptionsRequest,
+                lambda request: str(request.topic),
+                self._list_topic_subscriptions,
+            ),
             "ListTopics": (pubsub_v1.ListTopicsRequest, lambda request: str(request.project), self._list_topics),
             "Publish": (pubsub_v1.PublishRequest, lambda request: str(request.topic), self._publish),
         }
@@ -188,6 +193,11 @@ class PubSub:
             )
         return name
 
+    def subscription(self, name: str) -> Subscription | None:
+        """The subscription of this name, if there is one."""
+        with self._lock:
+            return next((each for each in self._subscriptions if each.name == name), None)
+
     def drain(self, timeout: float = 10.0) -> bool:
         """Wait until every delivery has been acknowledged or given up; false if that takes longer than `timeout` seconds."""
         return self._pusher.drain(timeout)
@@ -244,6 +254,14 @@ class PubSub:
             size = min(request.page_size or _PAGE, _PAGE)
             page = [self._topics[name] for name in names[:size]]
         return pubsub_v1.ListTopicsResponse.pb()(topics=page, next_page_token=names[size - 1] if len(names) > size else "")
+
+    def _list_topic_subscriptions(self, request: Any, _context: Any) -> Any:
+        self._topic(request.topic)
+        with self._lock:
+            names = sorted(each.name for each in self._subscriptions if each.topic == request.topic and each.name > request.page_token)
+        size = request.page_size or _PAGE
+        token = names[size - 1] if len(names) > size else ""
+        return pubsub_v1.ListTopicSubscriptionsResponse.pb()(subscriptions=names[:size], next_page_token=token)
 
     def _publish(self, request: Any, _context: Any) -> Any:
         self._topic(request.topic)

@@ -27,10 +27,11 @@ from shared.errors import Conflict, JournalError
 from shared.ledger import Ledger
 from shared.ports import Listed, StateBucket
 from shared.record import Record
+from shared.rights import Rights
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 _OPEN, _CLOSED, _BUDGETS, _HOLDS = "entries/", "closed/", "budgets/", "holds.json"
-_MANIFESTS, _RULES, _WATCH = "manifests/", "rules/", "watch.json"
+_MANIFESTS, _RULES, _WATCH, _RIGHTS = "manifests/", "rules/", "watch.json", "rights.json"
 BUDGET_ENTRIES = "budget-"
 """How the keys of entries begin that may hold resources."""
 _RESOURCE = re.compile(rb'"(projects/[^"]+/locations/[^"]+/[^"/]+/[^"/]+)"')
@@ -63,6 +64,7 @@ class BudgetState(Record):
         series: The period's messages in the order of their sending, thinned to a few hundred.
         ended: Entries of ended periods that could not be read when their period ended, and are still to be put back.
         name: The budget's display name, as the newest message of any period told it.
+        currency: The budget's currency, likewise, ISO 4217.
         heard_at: When that message was sent; None where that was not recorded.
     """
 
@@ -73,11 +75,12 @@ class BudgetState(Record):
     series: tuple[SeriesPoint, ...] = ()
     ended: tuple[str, ...] = ()
     name: str = ""
+    currency: str = ""
     heard_at: datetime | None = None
 
-    def heard(self, name: str, at: datetime) -> BudgetState:
+    def heard(self, name: str, currency: str, at: datetime) -> BudgetState:
         """The same after one more message of any period; one that is no newer than the newest says nothing new."""
-        return self if self.heard_at and at <= self.heard_at else self.but(name=name, heard_at=at)
+        return self if self.heard_at and at <= self.heard_at else self.but(name=name, currency=currency, heard_at=at)
 
     def with_point(self, point: SeriesPoint) -> BudgetState:
         """The same with one more message; a message seen before adds nothing."""
@@ -208,7 +211,8 @@ class Journal:
         name = _closed(kept.record.key)
         stored = self._bucket.read(name)
         if stored is None:
-            self._bucket.write(name, kept.record.model_dump_json().encode(), generation=0)
+            metadata = {"created": kept.record.created.isoformat()}
+            self._bucket.write(name, kept.record.model_dump_json().encode(), generation=0, metadata=metadata)
         self._bucket.delete(_open(kept.record.key), generation=kept.generation)
 
     def keys(self, prefix: str = "") -> list[str]:
@@ -218,6 +222,11 @@ class Journal:
     def closed_keys(self, prefix: str) -> list[str]:
         """The keys of all closed entries that begin with the prefix."""
         return [listed.name.removeprefix(_CLOSED).removesuffix(".json") for listed in self._bucket.list(_CLOSED + prefix)]
+
+    def closed_since(self, instant: datetime) -> list[str]:
+        """The keys of the closed entries that were made since then, the newest first."""
+        listed = ((_instant(each.metadata.get("created", "")), each.name) for each in self._bucket.list(_CLOSED))
+        return [name.removeprefix(_CLOSED).removesuffix(".json") for at, name in sorted(listed, reverse=True) if at >= instant]
 
     def stages(self, prefix: str) -> dict[str, tuple[str, datetime]]:
         """The stages of the open entries about objects whose keys begin with the prefix, and when they are due; no entry is read for it."""
@@ -320,6 +329,20 @@ class Journal:
             Conflict: Somebody else wrote it meanwhile.
         """
         return Kept(watch, self._bucket.write(_WATCH, watch.model_dump_json().encode(), generation=kept.generation if kept else 0))
+
+    # rights
+
+    def rights(self) -> Kept[Rights] | None:
+        """What the last test of the watchdog's own permissions found, or None."""
+        return self._read(_RIGHTS, Rights)
+
+    def save_rights(self, kept: Kept[Rights] | None, rights: Rights) -> None:
+        """Replace what is known of the watchdog's own permissions.
+
+        Raises:
+            Conflict: Somebody else wrote it meanwhile.
+        """
+        self._bucket.write(_RIGHTS, rights.model_dump_json().encode(), generation=kept.generation if kept else 0)
 
     # holds
 

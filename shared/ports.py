@@ -279,6 +279,22 @@ class Tasks(Protocol):
         ...
 
 
+class Permissions(Protocol):
+    """What the caller itself may do; asking needs no permission."""
+
+    def number_of(self, project: str) -> str:
+        """The project's number."""
+        ...
+
+    def held_on_project(self, project: str, permissions: Iterable[str]) -> frozenset[str]:
+        """Those of the permissions that the caller has on the project."""
+        ...
+
+    def held_on_bucket(self, bucket: str, permissions: Iterable[str]) -> frozenset[str]:
+        """Those of the permissions that the caller has on the bucket."""
+        ...
+
+
 class Clock(Protocol):
     """Time, so that tests need not wait for it."""
 
@@ -306,6 +322,7 @@ class World:
         messenger: Slack; None where no token is set, and then messages go to the log alone.
         tasks: The tasks topic; None where there is none, and then the tick alone carries on.
         clock: Time.
+        permissions: What the watchdog may do; None where nobody asks.
         workers: How many calls to the cloud may be in flight at once.
     """
 
@@ -315,4 +332,5 @@ class World:
     messenger: Messenger | None
     tasks: Tasks | None
     clock: Clock
+    permissions: Permissions | None = None
     workers: int = 32

@@ -48,6 +48,15 @@ PER_GIB_MONTH: Mapping[str, Mapping[str, Decimal]] = MappingProxyType(
 )
 """By location and storage class."""
 
+PER_CHANGE: Mapping[str, Decimal] = MappingProxyType(
+    {"NEARLINE": Decimal("0.00001"), "COLDLINE": Decimal("0.00002"), "ARCHIVE": Decimal("0.00005")}
+)
+"""What it costs to move one object to a class: an operation of class A of that class, in regions."""
+PER_GIB_READ: Mapping[str, Decimal] = MappingProxyType(
+    {"NEARLINE": Decimal("0.01"), "COLDLINE": Decimal("0.02"), "ARCHIVE": Decimal("0.05")}
+)
+"""What it costs to read a GiB back."""
+
 _GIB = Decimal(2**30)
 _NOTHING = Decimal("0.00")
 _CENT = Decimal("0.01")
@@ -88,6 +97,12 @@ class _Early:
     def words(self) -> str:
         days = f"{self.youngest}" if self.youngest == self.oldest else f"{self.youngest} to {self.oldest}"
         return f"{volume(self.bytes)} are {days} day{'' if days == '1' else 's'} into {self.name.capitalize()}'s {MINIMUM[self.name].days}"
+
+
+def at_rest(size: int, storage_class: str, location: str) -> Decimal:
+    """What so many bytes cost in a month, US dollars at list price; a location without a price of its own is reckoned as `LISTED`."""
+    rates = PER_GIB_MONTH.get(location.lower(), PER_GIB_MONTH[LISTED])
+    return (rates.get(storage_class, _NOTHING) * size / _GIB).quantize(_CENT)
 
 
 def saving(tally: Tally, bucket: Bucket, deleted_at: datetime, *, noncurrent: bool = False) -> Saving:

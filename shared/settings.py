@@ -34,7 +34,7 @@ class Settings:
 
     Attributes:
         project: The watchdog's own project (``GOOGLE_CLOUD_PROJECT``).
-        state_bucket: The journal's bucket (``WATCHDOG_STATE_BUCKET``).
+        state_bucket: The journal's bucket (``WATCHDOG_STATE_BUCKET``); empty only where an audit is made before there is a watchdog.
         policy: A path or ``gs://bucket/object`` (``WATCHDOG_POLICY``).
         tasks_topic: ``projects/P/topics/T`` (``WATCHDOG_TASKS_TOPIC``); None where there is none.
         mode: Overrides the policy's mode (``WATCHDOG_MODE``); None leaves it to the policy.
@@ -43,6 +43,9 @@ class Settings:
         slack_api_url: With a slash at the end (``SLACK_API_URL``).
         run_host: ``host:port`` of a plaintext Cloud Run Admin API (``CLOUD_RUN_EMULATOR_HOST``); None in production.
         budgets_host: The same for the Budget API (``BILLING_BUDGETS_EMULATOR_HOST``).
+        billing_host: The same for the Cloud Billing API (``CLOUD_BILLING_EMULATOR_HOST``).
+        monitoring_host: The same for Cloud Monitoring (``CLOUD_MONITORING_EMULATOR_HOST``).
+        projects_host: The same for the Resource Manager (``CLOUD_RESOURCE_MANAGER_EMULATOR_HOST``).
         service: The Cloud Run service that this process runs in (``K_SERVICE``); empty on a terminal.
         time_budget: How long one invocation may work (``WATCHDOG_TIME_BUDGET``); what is left goes on in the next.
     """
@@ -57,6 +60,9 @@ class Settings:
     slack_api_url: str = DEFAULT_SLACK_API_URL
     run_host: str | None = None
     budgets_host: str | None = None
+    billing_host: str | None = None
+    monitoring_host: str | None = None
+    projects_host: str | None = None
     service: str = ""
     time_budget: timedelta = DEFAULT_TIME_BUDGET
 
@@ -66,8 +72,12 @@ class Settings:
         return tuple(secret for secret in (self.slack_token, self.slack_signing_secret) if secret)
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+    def from_env(cls, environ: Mapping[str, str], *, deployed: bool = True) -> Settings:
         """Read and check the environment; a variable that is empty counts as unset.
+
+        Args:
+            environ: The environment.
+            deployed: Whether there has to be a journal; without one only an audit can be made.
 
         Raises:
             SettingsError: Naming every variable that is missing or cannot be used.
@@ -76,7 +86,11 @@ class Settings:
         settings = cls(
             project=read.required("GOOGLE_CLOUD_PROJECT", _PROJECT, "the watchdog's own project id", "acme-ml-watchdog"),
             state_bucket=read.required(
-                "WATCHDOG_STATE_BUCKET", _BUCKET, "the name of the journal's bucket, without gs://", "acme-ml-watchdog-state"
+                "WATCHDOG_STATE_BUCKET",
+                _BUCKET,
+                "the name of the journal's bucket, without gs://",
+                "acme-ml-watchdog-state",
+                missing=not deployed,
             ),
             policy=read.text("WATCHDOG_POLICY", _POLICY, "a path or gs://bucket/object", "gs://acme-ml-watchdog/policy.yaml")
             or DEFAULT_POLICY,
@@ -89,6 +103,9 @@ class Settings:
             slack_api_url=read.url("SLACK_API_URL") or DEFAULT_SLACK_API_URL,
             run_host=read.host("CLOUD_RUN_EMULATOR_HOST"),
             budgets_host=read.host("BILLING_BUDGETS_EMULATOR_HOST"),
+            billing_host=read.host("CLOUD_BILLING_EMULATOR_HOST"),
+            monitoring_host=read.host("CLOUD_MONITORING_EMULATOR_HOST"),
+            projects_host=read.host("CLOUD_RESOURCE_MANAGER_EMULATOR_HOST"),
             service=read.raw("K_SERVICE"),
             time_budget=read.duration("WATCHDOG_TIME_BUDGET") or DEFAULT_TIME_BUDGET,
         )
@@ -115,9 +132,9 @@ class _Reader:
             self.faults.append(f"{name} is {found!r} and must be {what}, for example {name}={example}")
         return found
 
-    def required(self, name: str, pattern: str, what: str, example: str) -> str:
+    def required(self, name: str, pattern: str, what: str, example: str, *, missing: bool = False) -> str:
         found = self.text(name, pattern, what, example)
-        if found is None:
+        if found is None and not missing:
             self.faults.append(f"{name} is not set: set it to {what}, for example {name}={example}")
         return found or ""
 

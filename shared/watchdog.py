@@ -28,6 +28,7 @@ from shared.policy import BudgetRule, Policy, Step, reached
 from shared.ports import World
 from shared.runs import LIMIT as STATUS_LIMIT
 from shared.runs import Suspect, says
+from shared.self_test import SelfTest
 from shared.session import LEASE, Session
 from shared.sweep import Sweeper
 from shared.verdict import LeftAlone
@@ -166,6 +167,7 @@ class Watchdog:
                 break
             outcomes.extend(self._carry_on(key))
         Lookout(self.world, self.policy, self.project, self._notice, self.unreadable).look()
+        SelfTest(self.world, self.policy, self.project, self.service, self.unreadable).test()
         Sweeper(self.world, self.policy, self.deadline, self._abandoned, self.unreadable).sweep()
         return outcomes
 
@@ -301,7 +303,7 @@ class Watchdog:
             self.journal.save_budget(notification.billing_account, notification.budget_id, kept, heard)
 
     def _heard(self, state: BudgetState, notification: BudgetNotification) -> BudgetState:
-        return state.heard(notification.budget_name, min(notification.sent_at, self.world.clock.now()))
+        return state.heard(notification.budget_name, notification.currency, min(notification.sent_at, self.world.clock.now()))
 
     def _claimed(self, notification: BudgetNotification, rule: BudgetRule, due: Sequence[Step], state: BudgetState) -> Session | None:
         """The entry for these steps in this worker's hands: new, or left behind by a worker that was killed; None while another works on it."""

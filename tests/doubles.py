@@ -229,6 +229,7 @@ POOL_FACTS: dict[str, Any] = {
     "revision": "",
     "uri": "",
     "reconciling": False,
+    "created": "2026-01-01T00:00:00Z",
 }
 SERVICE_FACTS: dict[str, Any] = {
     **POOL_FACTS,
@@ -238,6 +239,7 @@ SERVICE_FACTS: dict[str, Any] = {
     "latest_revision": "",
     "traffic": [{"revision": "", "percent": 100, "tag": ""}],
     "multi_region": False,
+    "base_image": "",
 }
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from shared.actions import Action
-from shared.actions.on_objects import OnObjects
+from shared.actions.on_objects import PERMISSIONS, OnObjects
 from shared.fields import Bytes
 from shared.model import StorageObject
 from shared.ports import ENDINGS, PARTS, Compression
@@ -66,15 +66,6 @@ def _is_compressed(name: str) -> bool:
 ACTION = Action(
     name="compress_objects",
     params=Params,
-    permissions=frozenset(
-        {
-            "storage.buckets.get",
-            "storage.objects.create",
-            "storage.objects.delete",
-            "storage.objects.get",
-            "storage.objects.list",
-            "storage.objects.restore",
-        }
-    ),
+    permissions=PERMISSIONS,
     works=Compressible(),
 )

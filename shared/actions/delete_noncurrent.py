@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from shared.actions import Action
-from shared.actions.on_objects import OnObjects
+from shared.actions.on_objects import PERMISSIONS, OnObjects
 from shared.model import StorageObject
 
 
@@ -37,15 +37,6 @@ class Noncurrent:
 ACTION = Action(
     name="delete_noncurrent",
     params=Params,
-    permissions=frozenset(
-        {
-            "storage.buckets.get",
-            "storage.objects.create",
-            "storage.objects.delete",
-            "storage.objects.get",
-            "storage.objects.list",
-            "storage.objects.restore",
-        }
-    ),
+    permissions=PERMISSIONS,
     works=Noncurrent(),
 )

@@ -9,6 +9,18 @@ from pydantic import AfterValidator, Field
 
 from shared.fields import BucketName, Bytes, Duration, Part, longer_than_nothing, show
 
+PERMISSIONS = frozenset(
+    {
+        "storage.buckets.get",
+        "storage.objects.create",
+        "storage.objects.delete",
+        "storage.objects.get",
+        "storage.objects.list",
+        "storage.objects.restore",
+    }
+)
+"""What it takes, on the bucket, to delete objects or put others in their place, and to bring them back; failed runs too."""
+
 
 def folder(text: str) -> str:
     """A folder in a bucket, with its slash; empty is the whole bucket.

@@ -43,7 +43,7 @@ class Services:
         remains = _remains(resource, stopped=params.to == "stopped")
         if wanted == state:
             return "; ".join(("already idle: no instance is kept warm by its settings", *remains))
-        gained = max(0, _warm(state, resource.facts) - _warm(wanted, resource.facts))
+        gained = max(0, warm_instances(state, resource.facts) - warm_instances(wanted, resource.facts))
         saving = prices.warm_instance_month(resource.facts) * gained
         return Move(wanted, STOPPED if params.to == "stopped" else IDLE, saving, remains)
 
@@ -105,8 +105,13 @@ def _pinned(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [revision for revision in facts.get("revisions", ()) if revision["minimum"] > 0]
 
 
-def _warm(state: State, facts: Mapping[str, Any]) -> int:
-    """How many instances run without any request, by the largest minimum."""
+def warm_instances(state: State, facts: Mapping[str, Any]) -> int:
+    """How many instances of a service run without any request, by the largest minimum.
+
+    Args:
+        state: The service's state.
+        facts: Its facts, with `revisions` where they were read.
+    """
     if state["mode"] == "manual":
         tagged = sum(revision["minimum"] for revision in _pinned(facts) if revision["tag"] and not revision["percent"])
         return int(state["count"] or 0) + int(tagged)

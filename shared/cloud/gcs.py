@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -64,8 +64,8 @@ class JsonApi:
         """A bucket's handle of the client whose session this is, for what it does better than plain calls."""
         return self._client().bucket(name)
 
-    def get(self, path: str, **query: str | int | None) -> Any:
-        """The JSON at a path below ``/storage/v1``; a parameter that is None is left out."""
+    def get(self, path: str, **query: str | int | Sequence[str] | None) -> Any:
+        """The JSON at a path below ``/storage/v1``; a parameter that is None is left out, and one with several values is repeated."""
 
         def attempt() -> Any:
             with self._asked("GET", f"/storage/v1{path}", params=query, timeout=CALL_TIME) as answer:

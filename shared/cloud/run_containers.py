@@ -17,10 +17,10 @@ _DEFAULTS: Mapping[str, float] = MappingProxyType({"cpu": 1.0, "memory": 2.0**29
 
 
 def template_facts(template: Any) -> dict[str, Any]:
-    """Facts of a service's or a worker pool's template, as plain JSON.
+    """Facts of a service's, a worker pool's or a job's template, as plain JSON.
 
     Args:
-        template: The protobuf message of a ``RevisionTemplate`` or ``WorkerPoolRevisionTemplate``.
+        template: The protobuf message of a ``RevisionTemplate``, ``WorkerPoolRevisionTemplate`` or ``TaskTemplate``.
 
     Returns:
         ``cpu`` in vCPU and ``memory_gib`` in GiB, both over all containers; ``gpu``, the accelerator's name or empty;
@@ -34,8 +34,17 @@ def template_facts(template: Any) -> dict[str, Any]:
         "gpu": gpu,
         "gpu_zonal_redundancy": bool(gpu) and not template.gpu_zonal_redundancy_disabled,
         "watchdog": any(variable.name == _OURS for container in template.containers for variable in container.env),
-        "revision": template.revision,
+        "revision": getattr(template, "revision", ""),  # tasks of jobs have none
     }
+
+
+def created(message: Any) -> str:
+    """When it was created, as RFC 3339 writes it; empty where the platform does not say.
+
+    Args:
+        message: The protobuf message of a service, a worker pool or an execution.
+    """
+    return str(message.create_time.ToJsonString()) if message.HasField("create_time") else ""
 
 
 def _sum(limits: Iterable[Mapping[str, str]], resource: str) -> float:

@@ -15,7 +15,7 @@ from shared.cloud import run_calls
 from shared.cloud.channel import connect
 from shared.cloud.errors import translated
 from shared.cloud.lazy import Lazy
-from shared.cloud.run_containers import template_facts
+from shared.cloud.run_containers import created, template_facts
 from shared.errors import Gone
 from shared.model import Place, Resource
 from shared.ports import Seen
@@ -168,6 +168,8 @@ def resource_of(service: Any) -> Resource:
             "uri": service.uri,
             "multi_region": bool(service.multi_region_settings.regions),
             "reconciling": service.reconciling,
+            "base_image": service.build_config.base_image,
+            "created": created(service),
         },
         last_modifier=service.last_modifier,
     )

@@ -13,7 +13,7 @@ from shared.cloud import run_calls
 from shared.cloud.channel import connect
 from shared.cloud.errors import translated
 from shared.cloud.lazy import Lazy
-from shared.cloud.run_containers import template_facts
+from shared.cloud.run_containers import created, template_facts
 from shared.model import Place, Resource
 from shared.ports import Seen
 
@@ -82,6 +82,12 @@ def resource_of(pool: Any) -> Resource:
         labels=dict(pool.labels),
         state={"count": scaling.manual_instance_count if scaling.HasField("manual_instance_count") else _DEFAULT_COUNT},
         etag=pool.etag,
-        facts={**template_facts(pool.template), "billing": "instance", "uri": "", "reconciling": pool.reconciling},
+        facts={
+            **template_facts(pool.template),
+            "billing": "instance",
+            "uri": "",
+            "reconciling": pool.reconciling,
+            "created": created(pool),
+        },
         last_modifier=pool.last_modifier,
     )

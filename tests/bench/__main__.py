@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import boot, deleting, events, parking
+from tests.bench import auditing, boot, deleting, events, parking
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,9 +18,11 @@ ROOT = Path(__file__).resolve().parents[2]
 def main() -> None:
     """Run all benchmarks, or those that are named."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
-    parser.add_argument("what", nargs="*", help="parking, deleting, events, boot; all where none is named")
+    parser.add_argument("what", nargs="*", help="parking, deleting, auditing, events, boot; all where none is named")
     parser.add_argument(
-        "--full", action="store_true", help="park 1,000 services one by one and delete a million objects too, which takes twenty minutes"
+        "--full",
+        action="store_true",
+        help="park 1,000 services one by one and delete and audit a million objects too, which takes twenty minutes",
     )
     asked = parser.parse_args()
     console = Console(width=140)
@@ -28,6 +30,8 @@ def main() -> None:
         parking.run(console, ROOT, full=asked.full)
     if not asked.what or "deleting" in asked.what:
         deleting.run(console, ROOT, full=asked.full)
+    if not asked.what or "auditing" in asked.what:
+        auditing.run(console, ROOT, full=asked.full)
     if not asked.what or "events" in asked.what:
         events.run(console, ROOT)
     if not asked.what or "boot" in asked.what:

@@ -1,4 +1,4 @@
-"""One measurement in a process of its own: the watchdog's answer to an alert, or the serial loop that one would write by hand."""
+"""One measurement in a process of its own: the watchdog's answer to an alert, or an audit, or the serial loop that one would write by hand."""
 
 from __future__ import annotations
 
@@ -31,6 +31,41 @@ def watchdog() -> float:
     return time.perf_counter() - begun
 
 
+def audit() -> tuple[float, dict[str, object]]:
+    """One audit of everything, as the function makes it."""
+    from functions import wiring
+    from shared.audit import Question
+    from shared.audit import audit as look
+    from shared.audit_text import render
+
+    found = wiring.settings()
+    begun = time.perf_counter()
+    report = look(wiring.sight(found), wiring.policy(found), Question(), project=found.project)
+    text = render(report)
+    seen = {
+        "objects": report.seen.objects,
+        "sampled": len(report.seen.sampled),
+        "findings": len(report.findings),
+        "blanks": len(report.blanks),
+    }
+    return time.perf_counter() - begun, {**seen, "services": report.seen.services, "kib": len(text.encode()) // 1024}
+
+
+def audit_serial() -> tuple[float, dict[str, object]]:
+    """The same listings with the same clients, one after the other: services by region, and every object of every bucket."""
+    import grpc
+    from google.cloud import run_v2, storage
+    from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
+
+    client = run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=grpc.insecure_channel(os.environ["CLOUD_RUN_EMULATOR_HOST"])))
+    project = os.environ["GOOGLE_CLOUD_PROJECT"]
+    begun = time.perf_counter()
+    services = sum(1 for region in REGIONS for _ in client.list_services(parent=f"projects/{project}/locations/{region}"))
+    buckets = storage.Client(project=project)
+    sizes = [blob.size for bucket in buckets.list_buckets() for blob in buckets.list_blobs(bucket)]
+    return time.perf_counter() - begun, {"objects": len(sizes), "services": services}
+
+
 def serial() -> float:
     """List each region, and set each service's minimum to 0, one after the other."""
     import grpc
@@ -49,5 +84,6 @@ def serial() -> float:
 
 
 if __name__ == "__main__":
-    seconds = watchdog() if sys.argv[1] == "watchdog" else serial()
-    print(json.dumps({"seconds": seconds, "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    done = {"watchdog": watchdog, "serial": serial, "audit": audit, "audit_serial": audit_serial}[sys.argv[1]]()
+    seconds, more = done if isinstance(done, tuple) else (done, {})
+    print(json.dumps({"seconds": seconds, "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, **more}))

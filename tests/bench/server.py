@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.cloud import PROJECT, Sandbox
+from sandbox.run_seed import Shape
 
 REGIONS = tuple(f"us-east{number}" for number in range(1, 11))
 LABELS = {"env": "staging"}
@@ -92,6 +93,8 @@ def _done(sandbox: Sandbox, question: dict[str, Any], seeded: list[str]) -> Any:
         return None
     if question["do"] == "fill":
         return _fill(sandbox, question["objects"], question["latency"])
+    if question["do"] == "estate":
+        return _estate(sandbox, question["services"], question["buckets"], question["objects"], question["latency"])
     if question["do"] == "objects":
         return sum(bucket["objects"] for bucket in sandbox.storage.snapshot() if bucket["name"] == BUCKET)
     if question["do"] == "calls":
@@ -107,6 +110,23 @@ def _fill(sandbox: Sandbox, objects: int, latency: float) -> None:
         name = f"{PREFIX}artifacts/checkpoints/step-{number // 100:06}/model-{number % 100:05}-of-00100.safetensors"
         sandbox.storage.put(BUCKET, name, size=1 << 20)
     sandbox.storage.writes.clear()
+    sandbox.faults.latency = latency
+    sandbox.faults.calls.clear()
+
+
+def _estate(sandbox: Sandbox, services: int, buckets: int, objects: int, latency: float) -> None:
+    """All that an audit looks at; every tenth service has a tagged revision, and every fifth bucket holds runs."""
+    for number in range(services):
+        shape: Shape = {"labels": LABELS, "service_min": 1, **({"tags": {"canary": 1}} if number % 10 == 0 else {})}
+        sandbox.run.add_service(PROJECT, REGIONS[number % len(REGIONS)], f"audited-{number:04}", **shape)
+    for number in range(buckets):
+        bucket = f"acme-ml-audited-{number:02}"
+        sandbox.storage.create_bucket(bucket, project=PROJECT)
+        for each in range(objects // buckets):
+            name = (
+                f"runs/run-{each // 200:05}/ckpt/{each:06}.safetensors" if number % 5 == 0 else f"data/{each // 1000:04}/{each:08}.parquet"
+            )
+            sandbox.storage.put(bucket, name, size=1 << 20)
     sandbox.faults.latency = latency
     sandbox.faults.calls.clear()
 

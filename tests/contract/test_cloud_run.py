@@ -146,9 +146,10 @@ def test_facts(estate: Estate) -> None:
     facts = dict(estate.fleet.get(estate.add("embedder", PLACE, scaling(minimum=1))).facts)
     assert facts.pop("uri") is not None
     assert facts.pop("latest_revision") is not None
+    assert facts.pop("created").endswith("Z")
     assert facts == {
         "billing": "request", "gpu": "", "gpu_zonal_redundancy": False, "cpu": 1.0, "memory_gib": 0.5, "watchdog": False, "revision": "",
-        "reconciling": False, "revision_maximum": 100, "function": False, "traffic": [{"revision": "", "percent": 100, "tag": ""}], "multi_region": False,
+        "reconciling": False, "revision_maximum": 100, "function": False, "traffic": [{"revision": "", "percent": 100, "tag": ""}], "multi_region": False, "base_image": "",
     }  # fmt: skip
 
 
@@ -265,7 +266,9 @@ def test_worker_pools(pools: Estate) -> None:
 @POOLS
 def test_facts_of_a_worker_pool(pools: Estate) -> None:
     """The double and the real client know the same facts of a worker pool."""
-    assert pools.fleet.get(pools.add("trainer", PLACE, {"count": 1})).facts == {
+    facts = dict(pools.fleet.get(pools.add("trainer", PLACE, {"count": 1})).facts)
+    assert facts.pop("created").endswith("Z")
+    assert facts == {
         "billing": "instance", "gpu": "", "gpu_zonal_redundancy": False, "cpu": 1.0, "memory_gib": 0.5, "watchdog": False, "revision": "", "uri": "",
         "reconciling": False,
     }  # fmt: skip

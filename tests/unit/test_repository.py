@@ -18,7 +18,7 @@ import pytest
 
 from functions import __main__ as cli
 from sandbox.functions import SERVICES
-from shared import errors
+from shared import checks, errors
 from shared.actions import params_by_name, registry
 from shared.entry import Status, StepState
 from shared.policy import schema
@@ -102,6 +102,12 @@ def test_every_action_is_documented_with_its_permissions() -> None:
         assert set(re.findall(r"^\| `(\w+)` \| [^|]+ \|$", sections[name], flags=re.MULTILINE)) == set(action.params.model_fields), name
 
 
+def test_every_check_is_documented() -> None:
+    """Each has a row with its category in the table of what the audit finds, and no row is about another."""
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", (DOCS / "audit.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert dict(rows) == {name: check.category for name, check in checks.registry().items()}
+
+
 def test_every_error_is_documented() -> None:
     """Each class stands in the table, in a section or the text, and in the tree of the module's docstring."""
     classes = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, errors.WatchdogError)}
@@ -141,7 +147,7 @@ def test_every_command_is_documented() -> None:
     assert set(titles) == set(found)
     for name, parser in found.items():
         options = {option for action in parser._actions for option in action.option_strings if option not in ("-h", "--help")}
-        assert set(re.findall(r"--\w+", titles[name])) == options, name
+        assert set(re.findall(r"--[\w-]+", titles[name])) == options, name
 
 
 def test_every_state_is_documented() -> None:
@@ -190,7 +196,7 @@ def test_the_map_of_the_code() -> None:
     listed = re.findall(r"^- `([\w/]+\.py)`: \S", text, flags=re.MULTILINE)
     there = {path for path in modules("functions", "shared", "sandbox") if not path.endswith("__init__.py")}
     assert len(listed) == len(set(listed))
-    assert set(listed) == there | {"main.py", "shared/actions/__init__.py"}
+    assert set(listed) == there | {"main.py", "shared/actions/__init__.py", "shared/checks/__init__.py"}
 
 
 def anchors(text: str) -> set[str]:

@@ -1,0 +1,167 @@
+"""The audit over HTTP: what is asked for in the address, and the report in the form that the asker reads. Changes nothing."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from flask import Request, Response
+
+from functions import wiring
+from shared import audit_slack, audit_text
+from shared.audit import Question, audit
+from shared.audit_report import Report
+from shared.errors import CloudError, SettingsError
+from shared.finding import CATEGORIES, Category
+from shared.policy import Policy
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Format = Literal["json", "text"]
+_TYPES: Mapping[Format, str] = {"json": "application/json", "text": "text/plain"}
+_GOOD: Mapping[str, str] = {
+    "format": "json or text; else as the Accept header asks",
+    "only": f"what to look at, of {', '.join(CATEGORIES)}, with commas between",
+    "project": "the project to look at, one of those in the policy's scope",
+    "post": "slack: post the summary to the policy's channel, too",
+}
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"}
+
+
+class BadQuestionError(ValueError):
+    """The address asks for something that there is not; the sentence says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request, understood.
+
+    Attributes:
+        form: How to answer.
+        question: What to look at.
+        post: Whether to post the summary.
+    """
+
+    form: Format
+    question: Question
+    post: bool = False
+
+
+def answer(request: Request) -> Response:
+    """The report, or a sentence that says why there is none.
+
+    Raises:
+        SettingsError: A setting or the policy cannot be used.
+    """
+    if request.path != "/":
+        return _said(404, f"there is nothing at {request.path}; the audit is at /")
+    if request.method not in ("GET", "HEAD", "POST"):
+        return _said(405, f"{request.method} is not understood; GET answers with the audit", Allow="GET, HEAD, POST")
+    found = wiring.settings()
+    policy = wiring.policy(found)
+    try:
+        asked = understood(request, policy, found)
+    except BadQuestionError as error:
+        good = "\n".join(f"  {name:<9} {meaning}" for name, meaning in _GOOD.items())
+        return _said(400, f"{error}\n\nWhat can be asked:\n{good}")
+    if request.method == "HEAD":
+        return _answered("", asked.form)
+    try:
+        return _report(asked, policy, found)
+    except SettingsError as error:
+        return _said(409, str(error))
+    except CloudError as error:
+        log.error("the audit could not be answered: %s", error)  # noqa: TRY400  # the sentence says it all
+        return _said(502, str(error))
+
+
+def understood(request: Request, policy: Policy, found: Settings) -> Asked:
+    """What a request asks for.
+
+    Raises:
+        BadQuestionError: Something that there is not.
+    """
+    given = request.args
+    if unknown := sorted(set(given) - set(_GOOD)):
+        raise BadQuestionError(f"unknown: {', '.join(unknown)}")
+    if twice := sorted(name for name in given if len(given.getlist(name)) > 1):
+        raise BadQuestionError(f"{', '.join(twice)}: given more than once")
+    if given.get("post", "slack") != "slack":
+        raise BadQuestionError(f"post={given['post']}: can only be posted to slack")
+    return Asked(
+        form=_form(request),
+        question=Question(categories=_categories(given.get("only")), projects=_projects(given.get("project"), policy, found)),
+        post="post" in given,
+    )
+
+
+def _report(asked: Asked, policy: Policy, found: Settings) -> Response:
+    report = audit(wiring.sight(found), policy, asked.question, project=found.project, service=found.service)
+    log.info("audit: %s", audit_text.headline(report), extra={"labels": {"verdict": report.verdict.colour}})
+    if asked.post:
+        post(report, policy, found)
+    return _answered(_rendered(report, asked.form), asked.form, **{"X-Cost-Watchdog-Verdict": report.verdict.colour})
+
+
+def post(report: Report, policy: Policy, found: Settings) -> None:
+    """Post the summary to the policy's channel.
+
+    Raises:
+        SettingsError: There is no token, or no channel.
+        CloudError: Slack did not take it.
+    """
+    messenger = wiring.world(found).messenger
+    if messenger is None or not policy.slack.channel:
+        raise SettingsError(["the summary cannot be posted: set SLACK_BOT_TOKEN, and slack.channel in the policy"])
+    letter = audit_slack.summary(report)
+    messenger.post(policy.slack.channel, letter.text, letter.blocks, reference=f"audit-{report.generated_at:%Y%m%dT%H%M%S}")
+
+
+def _rendered(report: Report, form: Format) -> str:
+    if form == "json":
+        return json.dumps(report.model_dump(mode="json"), indent=2) + "\n"
+    return audit_text.render(report)
+
+
+def _form(request: Request) -> Format:
+    asked = request.args.get("format")
+    if asked is None:
+        accepted = request.accept_mimetypes
+        if not accepted or accepted.best == "*/*":
+            return "text"
+        best = accepted.best_match([*_TYPES.values()])
+        return next((form for form, kind in _TYPES.items() if kind == best), "text")
+    for form in _TYPES:
+        if asked == form:
+            return form
+    raise BadQuestionError(f"format={asked}: is not one of {', '.join(_TYPES)}")
+
+
+def _categories(only: str | None) -> tuple[Category, ...]:
+    if only is None:
+        return CATEGORIES
+    named = {name.strip() for name in only.split(",")}
+    if unknown := sorted(named - set(CATEGORIES)):
+        raise BadQuestionError(f"only={only}: {', '.join(map(repr, unknown))} is not one of {', '.join(CATEGORIES)}")
+    return tuple(each for each in CATEGORIES if each in named)
+
+
+def _projects(project: str | None, policy: Policy, found: Settings) -> tuple[str, ...]:
+    if project is None:
+        return ()
+    known = policy.scope.projects or (found.project,)
+    if project not in known:
+        raise BadQuestionError(f"project={project}: is not in the policy's scope, which has {', '.join(known)}")
+    return (project,)
+
+
+def _said(status: int, sentence: str, **headers: str) -> Response:
+    return Response(f"{sentence}\n", status, {**_HEADERS, **headers}, mimetype="text/plain")
+
+
+def _answered(text: str, form: Format, **headers: str) -> Response:
+    return Response(text, 200, {**_HEADERS, "Vary": "Accept", **headers}, mimetype=_TYPES[form])

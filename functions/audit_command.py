@@ -1,0 +1,150 @@
+"""``python -m functions audit``: the audit from a terminal, before anything is deployed or beside what is. Changes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from functions import wiring
+from shared import audit_text
+from shared.audit import Question, audit
+from shared.audit_report import EXIT, Report, schema
+from shared.errors import SettingsError
+from shared.finding import CATEGORIES, Severity
+from shared.gather import Tell
+from shared.policy import Policy, Protect
+from shared.settings import DEFAULT_POLICY, Settings
+from shared.slack_text import about, clean, plural
+
+_COLOURS = {"GREEN": "green", "YELLOW": "yellow", "RED": "red"}
+_SEVERITIES: dict[Severity, str] = {"high": "bold red", "medium": "yellow", "low": "dim"}
+SECONDS = 300.0
+"""How long buckets are listed at most; nobody's minute runs out on a terminal."""
+FAILED = 3
+"""The exit status of an audit that could not be made: none of a colour's."""
+SHOWN = 40
+"""Findings that stand in the table; the rest is counted, and stands in the files."""
+
+LOOKS_LIKE_PRODUCTION = Protect(
+    labels={"env": ("prod", "production"), "environment": ("prod", "production")}, services=("*-prod", "*-production", "prod-*")
+)
+"""What is taken for production where there is no policy yet that says it."""
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to those of ``python -m functions``."""
+    command = commands.add_parser("audit", help="look where the money goes, and what is wrong; changes nothing")
+    command.add_argument("--project", metavar="ID", help="the project to look at, also where nothing is deployed yet")
+    command.add_argument("--only", type=_categories, default=CATEGORIES, metavar="LIST", help=f"of {','.join(CATEGORIES)}")
+    command.add_argument("--billing-account", metavar="ID", help="whose budgets are meant, where the project cannot be asked for it")
+    command.add_argument("--seconds", type=float, default=SECONDS, help="how long buckets are listed at most (default: %(default)g)")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the report for programs")
+    command.add_argument("--text", action="store_true", help="print everything as plain text in place of the table")
+    command.add_argument("--schema", action="store_true", help="print the JSON Schema of the report, and do nothing else")
+    command.set_defaults(run=run, failed=FAILED)
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Make the audit.
+
+    Returns:
+        0 where it is GREEN, 1 where it is YELLOW, 2 where it is RED.
+
+    Raises:
+        SettingsError: A setting, the policy or a file cannot be used.
+    """
+    if asked.schema:
+        sys.stdout.write(json.dumps(schema(), indent=2) + "\n")
+        return 0
+    found, policy = _settings(asked)
+    sight = wiring.sight(found)
+    if asked.billing_account:
+        sight = replace(sight, account=asked.billing_account)
+    question = Question(asked.only, (asked.project,) if asked.project else (), asked.seconds)
+    with _progress() as tell:
+        report = audit(sight, policy, question, project=found.project, service=found.service, tell=tell)
+    if asked.text:
+        sys.stdout.write(audit_text.render(report))
+    else:
+        show(report, Console())
+    if asked.json:
+        _write(asked.json, report)
+    return EXIT[report.verdict.colour]
+
+
+def _settings(asked: argparse.Namespace) -> tuple[Settings, Policy]:
+    """The settings, and the policy; where there is neither a policy nor a watchdog, one that only knows what looks like production."""
+    found = wiring.audit_settings(asked.project)
+    if not found.state_bucket and found.policy == DEFAULT_POLICY:
+        return found, Policy(version=1, protect=LOOKS_LIKE_PRODUCTION)
+    return found, wiring.policy(found)
+
+
+def _write(file: Path, report: Report) -> None:
+    try:
+        file.write_text(json.dumps(report.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SettingsError([f"{file}: cannot be written: {error}"]) from error
+
+
+def show(report: Report, console: Console) -> None:
+    """The verdict, the levers, and the findings as a table."""
+    colour = _COLOURS[report.verdict.colour]
+    console.print(f"[bold {colour}]{escape(audit_text.headline(report))}[/]")
+    console.print(f"[dim]Looked at {escape(audit_text.looked_at(report))}[/]")
+    for spend in report.spend:
+        console.print(escape(audit_text.spent(spend)))
+    if report.findings:
+        console.print(_table(report))
+    if len(report.findings) > SHOWN:
+        console.print(f"and {plural(len(report.findings) - SHOWN, 'finding')} more: --json FILE or --text shows them all")
+    for blank in report.blanks[:SHOWN]:
+        console.print(f"[dim]not looked at: {escape(clean(f'{blank.what}: {blank.reason}', 600))}[/]")
+
+
+def _table(report: Report) -> Table:
+    table = Table(title=f"{plural(len(report.findings), 'finding')}", title_justify="left", pad_edge=False, row_styles=("", "dim"))
+    for heading in ("", "resource", "what is wrong"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("a month", justify="right", no_wrap=True)
+    for finding in report.findings[:SHOWN]:
+        saving = about(finding.saving.monthly) if finding.saving and finding.saving.monthly else ""
+        table.add_row(
+            f"[{_SEVERITIES[finding.severity]}]{finding.severity}[/]",
+            escape(clean(audit_text.short(finding.resource), 200)),
+            escape(clean(finding.what, 400)),
+            saving,
+        )
+    return table
+
+
+@contextmanager
+def _progress() -> Iterator[Tell]:
+    """Bars on stderr while it works, one for each part; nothing where nobody looks on."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bars: dict[str, TaskID] = {}
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+
+        def tell(part: str, done: int, total: int) -> None:
+            if part not in bars:
+                bars[part] = progress.add_task(part, total=total)
+            progress.update(bars[part], completed=done, total=total)
+
+        yield tell
+
+
+def _categories(text: str) -> tuple[str, ...]:
+    named = [name.strip() for name in text.split(",")]
+    if unknown := [name for name in named if name not in CATEGORIES]:
+        raise argparse.ArgumentTypeError(f"{', '.join(map(repr, unknown))} is not one of {', '.join(CATEGORIES)}")
+    return tuple(each for each in CATEGORIES if each in named)

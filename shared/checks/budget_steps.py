@@ -1,0 +1,54 @@
+"""Thresholds that the policy does not know, and steps that no budget sends."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from shared.checks import Check
+from shared.estate import Estate
+from shared.finding import Finding
+from shared.policy import BudgetRule
+from shared.seen import BudgetSeen
+from shared.slack_text import percent
+
+
+def find(estate: Estate) -> Iterator[Finding]:
+    """For each budget of the policy, where its thresholds and the ladder differ."""
+    for budget in estate.budgets or ():
+        rule = estate.policy.rule_of(budget.budget_id, budget.display_name)
+        if rule:
+            yield from _forecasts(budget, rule)
+            yield from _unknown(budget, rule)
+
+
+def _forecasts(budget: BudgetSeen, rule: BudgetRule) -> Iterator[Finding]:
+    told = {share for share, basis in budget.thresholds if basis == "forecast"}
+    deaf = sorted(step.at for step in rule.steps if step.on == "forecast" and not any(share >= step.at for share in told))
+    if deaf:
+        shares = ", ".join(percent(share) for share in deaf)
+        rules = " ".join(f"--add-threshold-rule=percent={share},basis=forecasted-spend" for share in deaf)
+        yield CHECK.finding(
+            f"{budget.name}/steps/forecast",
+            "high",
+            f"{budget.display_name!r} has no threshold on forecast spend for the step{'s' if len(deaf) > 1 else ''} at {shares}",
+            "A message tells the forecast only by the threshold that it exceeds, so these steps can never be reached",
+            mend=(f"gcloud billing budgets update {shlex.quote(budget.name)} {rules}",),
+        )
+
+
+def _unknown(budget: BudgetSeen, rule: BudgetRule) -> Iterator[Finding]:
+    known = {(step.at, step.on) for step in rule.steps}
+    unknown = sorted(each for each in budget.thresholds if each not in known)
+    if unknown:
+        shares = ", ".join(f"{percent(share)} ({basis})" for share, basis in unknown)
+        yield CHECK.finding(
+            f"{budget.name}/steps/unknown",
+            "low",
+            f"{budget.display_name!r} has thresholds for which the policy has no step: {shares}",
+            "They send e-mail, and the watchdog does nothing about them",
+            mend=("add steps for them to policy.yaml, if something is to happen",),
+        )
+
+
+CHECK = Check(name="budget_steps", category="budgets", lever="", needs=frozenset({"budgets"}), find=find)

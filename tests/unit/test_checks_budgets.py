@@ -1,0 +1,153 @@
+"""What an audit finds about budgets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from shared.estate import JournalSeen
+from shared.journal import BudgetState, SeriesPoint
+from shared.seen import BudgetSeen, SubscriptionSeen, TopicSeen
+from tests.estates import DAY, NOW, POLICY, an_estate, found, told
+from tests.stage import PROJECT, a_policy
+
+ACCOUNT = "01D4EE-079462-DFD6EC"
+TOPIC = f"projects/{PROJECT}/topics/budgets"
+THRESHOLDS: Any = ((Decimal("0.8"), "actual"),)
+BUDGET = BudgetSeen(
+    f"billingAccounts/{ACCOUNT}/budgets/b-1", "ML", Decimal(100), "USD", credits="EXCLUDE_ALL_CREDITS", thresholds=THRESHOLDS, topic=TOPIC,
+)  # fmt: skip
+SUBSCRIBED = TopicSeen(TOPIC, "budgets", subscriptions=(SubscriptionSeen(f"projects/{PROJECT}/subscriptions/s"),))
+
+
+def budget(**more: Any) -> BudgetSeen:
+    """A budget with nothing wrong but what is said."""
+    return replace(BUDGET, **more)
+
+
+def test_nothing_is_wrong() -> None:
+    """A budget of the whole account with an actual threshold and a topic that is subscribed to."""
+    estate = an_estate(budgets=(BUDGET,), topics=(SUBSCRIBED,))
+    names = ("no_budget", "budget_thresholds", "budget_topic", "budget_credits", "budget_steps", "spend_cap")
+    assert {name: told(name, estate) for name in names} == {key: [] for key in names}
+    unseen = an_estate(budgets=None, topics=None)
+    assert {name: told(name, unseen) for name in names} == {key: [] for key in names}
+
+
+def test_no_budget() -> None:
+    """A project is watched by a budget of the whole account, or by one that names it by its id or number."""
+    for projects in (("projects/42",), (f"projects/{PROJECT}",), ()):
+        assert found("no_budget", an_estate(budgets=(budget(projects=projects),))) == []
+    (finding,) = found("no_budget", an_estate(budgets=(budget(projects=("projects/7",)),)))
+    assert (finding.resource, finding.severity, finding.what) == (f"projects/{PROJECT}", "high", "is watched by no budget")
+    assert f"--filter-projects=projects/{PROJECT}" in finding.mend[0]
+
+
+def test_budgets_that_the_policy_names() -> None:
+    """One that there is not is told; an id counts as a name."""
+    for name in ("ML", "b-1"):
+        assert found("no_budget", an_estate(budgets=(BUDGET,), policy=a_policy("{at: 50%, do: [notify]}", budget=name))) == []
+    misspelt = a_policy("{at: 50%, do: [notify]}", budget="MI")
+    assert [what for _, _, what in told("no_budget", an_estate(budgets=(BUDGET,), policy=misspelt))] == [
+        "the policy means the budget 'MI', and there is none of that name or id"
+    ]
+
+
+def test_thresholds() -> None:
+    """None at all, none on actual spend, or a period that is over."""
+    wrong = (
+        budget(name=f"{BUDGET.name}1", thresholds=()), budget(name=f"{BUDGET.name}2", thresholds=((Decimal(1), "forecast"),)),
+        budget(name=f"{BUDGET.name}3", calendar_period="", custom_end=date(2026, 11, 1)), budget(calendar_period="", custom_end=date(2026, 12, 1)),
+    )  # fmt: skip
+    assert [what for _, _, what in told("budget_thresholds", an_estate(budgets=wrong))] == [
+        "'ML' has no thresholds at all", "'ML' has none on actual spend",
+        "the custom period of 'ML' ended on 2026-11-01, so it sends no messages any more",
+    ]  # fmt: skip
+
+
+def test_topics() -> None:
+    """Connected to none, to one that is gone, or to one that nobody listens to."""
+    for topics, seen, what in (
+        ((SUBSCRIBED,), budget(topic=""), "'ML' is connected to no topic"),
+        ((replace(SUBSCRIBED, exists=False),), BUDGET, f"'ML' sends its messages to {TOPIC}, which is gone"),
+        ((replace(SUBSCRIBED, subscriptions=()),), BUDGET, f"'ML' sends its messages to {TOPIC}, to which nothing subscribes"),
+    ):
+        assert told("budget_topic", an_estate(budgets=(seen,), topics=topics)) == [("b-1", "high", what)]
+    assert found("budget_topic", an_estate(budgets=(BUDGET,), topics=(replace(SUBSCRIBED, subscriptions=None),))) == []
+    foreign = a_policy("{at: 50%, do: [notify]}", budget="Another")
+    assert found("budget_topic", an_estate(budgets=(budget(topic=""),), policy=foreign)) == []
+
+
+def test_credits() -> None:
+    """The default takes credits off; only budgets that the policy means are told of."""
+    assert told("budget_credits", an_estate(budgets=(budget(credits="INCLUDE_ALL_CREDITS"),))) == [
+        ("b-1", "low", "'ML' counts cost after credits")
+    ]
+    foreign = a_policy("{at: 50%, do: [notify]}", budget="Another")
+    assert found("budget_credits", an_estate(budgets=(budget(credits="INCLUDE_ALL_CREDITS"),), policy=foreign)) == []
+
+
+def test_steps() -> None:
+    """A step on forecast spend that no threshold can tell of is grave; a threshold without a step is not. A higher threshold tells of a lower step, too."""
+    policy = a_policy("{at: 80%, do: [notify]}", "{at: 90%, on: forecast, do: [notify]}", "{at: 120%, on: forecast, do: [notify]}")
+    estate = an_estate(
+        policy=policy, budgets=(budget(thresholds=((Decimal("0.5"), "actual"), (Decimal("0.8"), "actual"), (Decimal(1), "forecast"))),)
+    )
+    assert told("budget_steps", estate) == [
+        ("forecast", "high", "'ML' has no threshold on forecast spend for the step at 120 %"),
+        ("unknown", "low", "'ML' has thresholds for which the policy has no step: 50 % (actual), 100 % (forecast)"),
+    ]
+    deaf = an_estate(policy=policy, budgets=(BUDGET,))
+    (finding,) = found("budget_steps", deaf)
+    assert finding.what.endswith("for the steps at 90 %, 120 %")
+    assert finding.mend[0].endswith(
+        "--add-threshold-rule=percent=0.9,basis=forecasted-spend --add-threshold-rule=percent=1.2,basis=forecasted-spend"
+    )
+    foreign = a_policy("{at: 50%, do: [notify]}", budget="Another")
+    assert found("budget_steps", an_estate(budgets=(BUDGET,), policy=foreign)) == []
+
+
+def states(*costs: int, amount: int = 100) -> JournalSeen:
+    """A budget that told these costs, a day apart, the last one now."""
+    points = [
+        SeriesPoint(at=NOW - (len(costs) - 1 - number) * DAY, cost=Decimal(cost), amount=Decimal(amount))
+        for number, cost in enumerate(costs)
+    ]
+    state = BudgetState(
+        period_start=datetime(2026, 11, 1, 7, tzinfo=UTC), claims={"actual-0.8": "budget-x", "observe/actual-1": "budget-y"}, last_sent_at=NOW, series=tuple(points),
+        name="ML", currency="USD", heard_at=NOW,
+    )  # fmt: skip
+    return JournalSeen(budgets={(ACCOUNT, "b-1"): state})
+
+
+def test_overspend() -> None:
+    """Used up is grave; going to be used up within the period is worth a look, with the date."""
+    (used,) = found("overspend", an_estate(journal=states(90, 101)))
+    assert (used.severity, used.what, used.why) == (
+        "high",
+        "'ML' is used up: 101 % is spent",
+        "Steps of the policy carried out in this period: actual-0.8",
+    )
+    (soon,) = found("overspend", an_estate(journal=states(60, 65, 70, 75, 80)))
+    assert (soon.severity, soon.what) == ("medium", "'ML' is used up on 28 Nov at this rate (about $5.00 a day, estimate); 80 % is spent")
+    assert found("overspend", an_estate(journal=states(10, 11, 12, 13, 14))) == []
+    assert found("overspend", an_estate(journal=states(10, amount=0))) == []
+    assert found("overspend", an_estate()) == []
+    nothing = states(101)
+    nothing.budgets[ACCOUNT, "b-1"].claims.clear()
+    assert found("overspend", an_estate(journal=nothing))[0].why.endswith("none")
+
+
+def test_a_spend_cap_on_the_watchdog() -> None:
+    """What looks like one by all the rules that Google has for them, on the watchdog's own project."""
+    shares: Any = tuple((Decimal(share), "actual") for share in ("0.5", "0.8", "1.0"))
+    cap = budget(projects=("projects/42",), services=("services/152E-C115-5142",), thresholds=shares, topic="")
+    assert [severity for _, severity, _ in told("spend_cap", an_estate(budgets=(cap,)))] == ["medium"]
+    others: tuple[dict[str, Any], ...] = (
+        {"projects": ("projects/7",)}, {"services": ()}, {"labels": True}, {"credits": "INCLUDE_ALL_CREDITS"}, {"thresholds": shares[:2]}, {"topic": TOPIC},
+    )  # fmt: skip
+    for other in others:
+        assert found("spend_cap", an_estate(budgets=(replace(cap, **other),))) == []
+    assert POLICY.budgets
