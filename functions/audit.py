@@ -21,10 +21,10 @@ from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
-Format = Literal["json", "text"]
-_TYPES: Mapping[Format, str] = {"json": "application/json", "text": "text/plain"}
+Format = Literal["html", "json", "text"]
+_TYPES: Mapping[Format, str] = {"html": "text/html", "json": "application/json", "text": "text/plain"}
 _GOOD: Mapping[str, str] = {
-    "format": "json or text; else as the Accept header asks",
+    "format": "html, json or text; else as the Accept header asks",
     "only": f"what to look at, of {', '.join(CATEGORIES)}, with commas between",
     "project": "the project to look at, one of those in the policy's scope",
     "post": "slack: post the summary to the policy's channel, too",
@@ -124,7 +124,11 @@ def post(report: Report, policy: Policy, found: Settings) -> None:
 def _rendered(report: Report, form: Format) -> str:
     if form == "json":
         return json.dumps(report.model_dump(mode="json"), indent=2) + "\n"
-    return audit_text.render(report)
+    if form == "text":
+        return audit_text.render(report)
+    from shared.audit_page import render  # Jinja is only needed by who reads the page
+
+    return render(report)
 
 
 def _form(request: Request) -> Format:

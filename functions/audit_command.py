@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -48,6 +49,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     command.add_argument("--only", type=_categories, default=CATEGORIES, metavar="LIST", help=f"of {','.join(CATEGORIES)}")
     command.add_argument("--billing-account", metavar="ID", help="whose budgets are meant, where the project cannot be asked for it")
     command.add_argument("--seconds", type=float, default=SECONDS, help="how long buckets are listed at most (default: %(default)g)")
+    command.add_argument("--html", type=Path, metavar="FILE", help="write the page")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the report for programs")
     command.add_argument("--text", action="store_true", help="print everything as plain text in place of the table")
     command.add_argument("--schema", action="store_true", help="print the JSON Schema of the report, and do nothing else")
@@ -77,8 +79,12 @@ def run(asked: argparse.Namespace) -> int:
         sys.stdout.write(audit_text.render(report))
     else:
         show(report, Console())
+    if asked.html:
+        from shared.audit_page import render  # Jinja is only needed by who wants the page
+
+        _write(asked.html, render(report))
     if asked.json:
-        _write(asked.json, report)
+        _write(asked.json, json.dumps(report.model_dump(mode="json"), indent=2) + "\n")
     return EXIT[report.verdict.colour]
 
 
@@ -90,9 +96,9 @@ def _settings(asked: argparse.Namespace) -> tuple[Settings, Policy]:
     return found, wiring.policy(found)
 
 
-def _write(file: Path, report: Report) -> None:
+def _write(file: Path, text: str) -> None:
     try:
-        file.write_text(json.dumps(report.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SettingsError([f"{file}: cannot be written: {error}"]) from error
 
@@ -107,13 +113,13 @@ def show(report: Report, console: Console) -> None:
     if report.findings:
         console.print(_table(report))
     if len(report.findings) > SHOWN:
-        console.print(f"and {plural(len(report.findings) - SHOWN, 'finding')} more: --json FILE or --text shows them all")
+        console.print(f"and {plural(len(report.findings) - SHOWN, 'finding')} more: --html FILE, --json FILE or --text shows them all")
     for blank in report.blanks[:SHOWN]:
         console.print(f"[dim]not looked at: {escape(clean(f'{blank.what}: {blank.reason}', 600))}[/]")
 
 
 def _table(report: Report) -> Table:
-    table = Table(title=f"{plural(len(report.findings), 'finding')}", title_justify="left", pad_edge=False, row_styles=("", "dim"))
+    table = Table(title=f"{plural(len(report.findings), 'finding')}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("", "resource", "what is wrong"):
         table.add_column(heading, overflow="fold")
     table.add_column("a month", justify="right", no_wrap=True)

@@ -106,4 +106,4 @@ def short(resource: str) -> str:
 
 def _rest(count: int) -> Iterator[str]:
     if count > SHOWN:
-        yield f"  and {count - SHOWN:,} more, in the JSON"
+        yield f"  and {count - SHOWN:,} more, in the page and the JSON"

@@ -43,8 +43,10 @@ def terminal(in_process: InProcess) -> Iterator[InProcess]:
 
 
 def test_every_form(app: Any) -> None:
-    """JSON to whoever accepts it or asks for it, text to everybody else; the verdict stands in a header, and nothing is cached."""
+    """The page to a browser, JSON to whoever accepts it, text to everybody else, or what is asked for; the verdict stands in a header, and nothing is cached."""
     for path, accept, kind in (
+        ("/", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html"),
+        ("/?format=html", "*/*", "text/html"),
         ("/", "application/json", "application/json"),
         ("/", "application/json, text/plain, */*", "application/json"),
         ("/?format=json", "text/plain", "application/json"),
@@ -166,7 +168,8 @@ def test_from_a_terminal(terminal: InProcess, tmp_path: Path, capsys: pytest.Cap
     """A table, a file for programs, and an exit status for pipelines."""
     assert terminal.clients
     file = tmp_path / "audit.json"
-    assert cli.main(["audit", "--json", str(file)]) == 2
+    assert cli.main(["audit", "--json", str(file), "--html", str(tmp_path / "audit.html")]) == 2
+    assert (tmp_path / "audit.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     told = capsys.readouterr().out
     assert told.startswith("RED: ")
     assert "what is wrong" in told
@@ -218,7 +221,7 @@ def test_long_tables_are_cut(terminal: InProcess, monkeypatch: pytest.MonkeyPatc
     sandbox.faults.inject(Fault("ListTimeSeries", "PERMISSION_DENIED"))
     cli.main(["audit"])
     told = " ".join(capsys.readouterr().out.split())
-    assert "findings more: --json FILE or --text shows them all" in told
+    assert "findings more: --html FILE, --json FILE or --text shows them all" in told
     assert "not looked at: the traffic of the services of" in told
 
 

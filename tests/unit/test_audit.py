@@ -186,6 +186,6 @@ def test_long_reports_are_cut_and_say_so(survey: Survey) -> None:
     for number in range(30):
         survey.service(f"safe-{number:02}", labels={"env": "prod"})
     made = report(survey)
-    assert "  and 11 more, in the JSON" in audit_text.render(made).splitlines()
+    assert "  and 11 more, in the page and the JSON" in audit_text.render(made).splitlines()
     many = made.but(findings=made.findings * 10)
     assert "and 10 more in the report" in audit_slack.summary(many).text
