@@ -14,6 +14,7 @@ from shared.burn import estimate, month_end
 from shared.burn_text import sentences
 from shared.checks import asked, registry
 from shared.entry import Entry
+from shared.errors import Denied
 from shared.estate import Estate, Heap, JournalSeen
 from shared.finding import CATEGORIES, Category, Finding
 from shared.gather import RECENT, Gatherer, Tell, quietly
@@ -61,6 +62,9 @@ def audit(
         project: The watchdog's own project.
         service: The name of the Cloud Run service it runs on; empty elsewhere.
         tell: Told how far it is, from several threads.
+
+    Raises:
+        Denied: Nothing at all could be looked at.
     """
     clock = sight.world.clock
     begun = clock.monotonic()
@@ -71,6 +75,7 @@ def audit(
         needs=frozenset(need for check in checks for need in check.needs) | {"journal"}, now=clock.now(), deadline=begun + question.seconds, tell=tell,
     )  # fmt: skip
     estate = gatherer.look()
+    _raise_if_blind(estate)
     findings = in_order(finding for check in checks for finding in check.find(estate))
     return Report(
         generated_at=estate.now,
@@ -88,6 +93,14 @@ def audit(
         seen=_counts(estate),
         blanks=tuple(_blanks(estate, findings)),
     )
+
+
+def _raise_if_blind(estate: Estate) -> None:
+    """Say once that nobody may look at anything, in place of saying it of every single thing."""
+    seen = (estate.resources, estate.budgets, estate.usage, estate.stocks, estate.executions, estate.journal)
+    if estate.gaps and all(gap.denied for gap in estate.gaps) and not any(seen):
+        first = estate.gaps[0]
+        raise Denied(f"nothing could be looked at; the first was {first.what}: {first.reason}")
 
 
 # the budgets, from the messages seen

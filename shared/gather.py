@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -86,7 +86,7 @@ class Gatherer:
             guard = Guard(self.policy.protect, seen.holds, (self.project, self.service), estate.now, seen.unknown)
             reached, untouched = reach(self.policy.budgets, estate.resources, guard, seen.entries, estate.now)
             estate = replace(estate, reach=reached, untouched=untouched)
-        return replace(estate, gaps=tuple(sorted(self._gaps, key=lambda gap: (gap.need, gap.what))))
+        return replace(estate, gaps=tuple(_together(self._gaps)))
 
     @property
     def _regions(self) -> tuple[str, ...]:
@@ -316,7 +316,8 @@ class Gatherer:
         except CloudError as error:
             if missing and isinstance(error, Gone):
                 raise
-            self._gap(Gap(need, what, str(error), denied=isinstance(error, Denied), on=on))
+            reason = str(error).removeprefix(f"{error.resource}: ")  # what it is about is said already
+            self._gap(Gap(need, what, reason, denied=isinstance(error, Denied), on=on))
             return None
 
     def _each(self, part: str, questions: Sequence[In], ask: Callable[[In], T], workers: int | None = None) -> list[T]:
@@ -339,6 +340,15 @@ class Gatherer:
 
 
 _PLURALS = {"service": "services", "worker_pool": "worker pools", "bucket": "buckets"}
+
+
+def _together(gaps: Iterable[Gap]) -> Iterator[Gap]:
+    """The gaps in order; those of many places that have one reason are one."""
+    groups: dict[tuple[object, ...], list[Gap]] = {}
+    for gap in sorted(gaps, key=lambda each: (each.need, each.what)):
+        groups.setdefault((gap.need, gap.what.partition(" of ")[0], gap.reason, gap.denied, gap.on), []).append(gap)
+    for first, *others in groups.values():
+        yield replace(first, what=f"{first.what} and {len(others)} more") if others else first
 
 
 def _with_counts(topic: TopicSeen, waiting: Mapping[str, int]) -> TopicSeen:

@@ -127,6 +127,15 @@ def test_what_could_not_be_looked_at(survey: Survey) -> None:
     assert "may not read metrics" in audit_slack.summary(made).text
 
 
+def test_nothing_could_be_looked_at(survey: Survey) -> None:
+    """Whoever is not signed in is told so once, and not of every region."""
+    survey.seer.faults["running"] = Denied("your default credentials were not found")
+    with pytest.raises(
+        Denied, match=r"nothing could be looked at; the first was the executions of jobs of .*: your default credentials were not found"
+    ):
+        audit(survey.sight(deployed=False), survey.policy, Question(("serving",), ("p",)), project="p")
+
+
 def test_only_some_categories(survey: Survey) -> None:
     """Only what they need is asked for."""
     assert report(survey, "labels").asked == ("labels",)
