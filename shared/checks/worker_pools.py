@@ -26,7 +26,7 @@ def find(estate: Estate) -> Iterator[Finding]:
             "A worker pool has no requests to scale by: its instances are billed until somebody sets their number to 0",
             saving=Saving(monthly=month * count, basis=f"{plural(count, 'instance')} x {about(month)} a month at {prices.LISTED}"),
             meter=f"{pool.name} instances",
-            mend=(f"gcloud run worker-pools update {named(pool)} {at(pool)} --scaling=0",),
+            mend=(f"gcloud run worker-pools update {named(pool)} {at(pool)} --instances=0",),
             policy=steps(estate, pool),
         )
 

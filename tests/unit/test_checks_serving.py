@@ -164,7 +164,7 @@ def test_worker_pools() -> None:
     pools = [a_pool("trainer", 2), a_pool("stopped", 0), a_pool("prod", 3, env="prod")]
     (finding,) = found("worker_pools", an_estate(*pools))
     assert finding.what == "runs 2 instances around the clock"
-    assert finding.mend == (f"gcloud run worker-pools update trainer --region={HERE} --project={PROJECT} --scaling=0",)
+    assert finding.mend == (f"gcloud run worker-pools update trainer --region={HERE} --project={PROJECT} --instances=0",)
 
 
 def test_job_executions() -> None:
