@@ -6,18 +6,24 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Literal
 
 from flask import Request, Response
+from pydantic import TypeAdapter, ValidationError
 
 from functions import wiring
 from shared import audit_slack, audit_text
 from shared.audit import Question, audit
 from shared.audit_report import Report
-from shared.errors import CloudError, SettingsError
+from shared.errors import CloudError, Gone, SettingsError
+from shared.fields import Share
 from shared.finding import CATEGORIES, Category
+from shared.model import Basis
 from shared.policy import Policy
 from shared.settings import Settings
+from shared.simulate import simulate
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +33,10 @@ _GOOD: Mapping[str, str] = {
     "format": "html, json or text; else as the Accept header asks",
     "only": f"what to look at, of {', '.join(CATEGORIES)}, with commas between",
     "project": "the project to look at, one of those in the policy's scope",
+    "simulate": "a share of the budget, such as 100%: what would happen at this spend",
+    "forecast": "the same for a share that is forecast and not spent yet",
+    "at": "a time, such as 2026-12-01T00:00Z: what would happen then",
+    "budget": "the budget that simulate, forecast and at mean, by its name or id; needed where the policy names several",
     "post": "slack: post the summary to the policy's channel, too",
 }
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"}
@@ -44,11 +54,21 @@ class Asked:
         form: How to answer.
         question: What to look at.
         post: Whether to post the summary.
+        budget: The budget of a simulation; None where there is none.
+        share: The share that is simulated; None where it comes from the spend so far.
+        basis: Whether that is spent or forecast.
+        at: The time of the simulation; None for now.
+        simulates: Whether anything is simulated.
     """
 
     form: Format
     question: Question
     post: bool = False
+    budget: str | None = None
+    share: Decimal | None = None
+    basis: Basis = "actual"
+    at: datetime | None = None
+    simulates: bool = False
 
 
 def answer(request: Request) -> Response:
@@ -66,8 +86,7 @@ def answer(request: Request) -> Response:
     try:
         asked = understood(request, policy, found)
     except BadQuestionError as error:
-        good = "\n".join(f"  {name:<9} {meaning}" for name, meaning in _GOOD.items())
-        return _said(400, f"{error}\n\nWhat can be asked:\n{good}")
+        return _bad(str(error))
     if request.method == "HEAD":
         return _answered("", asked.form)
     try:
@@ -92,15 +111,32 @@ def understood(request: Request, policy: Policy, found: Settings) -> Asked:
         raise BadQuestionError(f"{', '.join(twice)}: given more than once")
     if given.get("post", "slack") != "slack":
         raise BadQuestionError(f"post={given['post']}: can only be posted to slack")
+    if "simulate" in given and "forecast" in given:
+        raise BadQuestionError("simulate and forecast: only one of them, since a plan is of one or the other")
+    simulates = bool({"simulate", "forecast", "at", "budget"} & set(given))
+    if "budget" in given and not {"simulate", "forecast", "at"} & set(given):
+        raise BadQuestionError("budget: says which budget is simulated, and needs simulate, forecast or at beside it")
+    share = given.get("simulate") or given.get("forecast")
     return Asked(
         form=_form(request),
         question=Question(categories=_categories(given.get("only")), projects=_projects(given.get("project"), policy, found)),
         post="post" in given,
+        budget=_budget(given.get("budget"), policy) if simulates else None,
+        share=None if share is None else _share(share),
+        basis="forecast" if "forecast" in given else "actual",
+        at=_instant(given["at"]) if "at" in given else None,
+        simulates=simulates,
     )
 
 
 def _report(asked: Asked, policy: Policy, found: Settings) -> Response:
-    report = audit(wiring.sight(found), policy, asked.question, project=found.project, service=found.service)
+    simulation = None
+    if asked.simulates and asked.budget:
+        try:
+            simulation = simulate(wiring.watchdog(), budget=asked.budget, share=asked.share, basis=asked.basis, at=asked.at)
+        except Gone as error:
+            return _bad(str(error))
+    report = audit(wiring.sight(found), policy, asked.question, project=found.project, service=found.service, simulation=simulation)
     log.info("audit: %s", audit_text.headline(report), extra={"labels": {"verdict": report.verdict.colour}})
     if asked.post:
         post(report, policy, found)
@@ -161,6 +197,37 @@ def _projects(project: str | None, policy: Policy, found: Settings) -> tuple[str
     if project not in known:
         raise BadQuestionError(f"project={project}: is not in the policy's scope, which has {', '.join(known)}")
     return (project,)
+
+
+def _budget(budget: str | None, policy: Policy) -> str:
+    if budget is not None:
+        return budget
+    named = [rule.budget for rule in policy.budgets]
+    if len(named) != 1:
+        raise BadQuestionError(f"budget: say which one is simulated; the policy has {', '.join(map(repr, named)) or 'none'}")
+    return named[0]
+
+
+def _share(text: str) -> Decimal:
+    try:
+        return TypeAdapter[Decimal](Share).validate_python(text)
+    except ValidationError as error:
+        raise BadQuestionError(error.errors(include_url=False)[0]["msg"]) from error
+
+
+def _instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text.replace(" ", "+"))  # a + in an address is read as a blank
+    except ValueError as error:
+        raise BadQuestionError(f"at={text}: is no time; write for example 2026-12-01T00:00Z") from error
+    if instant.tzinfo is None:
+        raise BadQuestionError(f"at={text}: names no time zone; write for example 2026-12-01T00:00Z")
+    return instant.astimezone(UTC)
+
+
+def _bad(sentence: str) -> Response:
+    good = "\n".join(f"  {name:<9} {meaning}" for name, meaning in _GOOD.items())
+    return _said(400, f"{sentence}\n\nWhat can be asked:\n{good}")
 
 
 def _said(status: int, sentence: str, **headers: str) -> Response:

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from shared import report_jobs
-from shared.audit_report import Blank, Counts, Done, Report, Rung, Spend, Spent, Untouched, counted, in_order, levers, verdict
+from shared.audit_report import Blank, Counts, Done, Report, Rung, Simulation, Spend, Spent, Untouched, counted, in_order, levers, verdict
 from shared.burn import estimate, month_end
 from shared.burn_text import sentences
 from shared.checks import asked, registry
@@ -51,6 +51,7 @@ def audit(
     *,
     project: str,
     service: str = "",
+    simulation: Simulation | None = None,
     tell: Tell = quietly,
 ) -> Report:
     """Make the report. What cannot be looked at stands in it, and hides nothing else.
@@ -61,6 +62,7 @@ def audit(
         question: What is asked.
         project: The watchdog's own project.
         service: The name of the Cloud Run service it runs on; empty elsewhere.
+        simulation: What a spend would cause, where that was asked too.
         tell: Told how far it is, from several threads.
 
     Raises:
@@ -92,6 +94,7 @@ def audit(
         done=_done(estate),
         seen=_counts(estate),
         blanks=tuple(_blanks(estate, findings)),
+        simulation=simulation,
     )
 
 

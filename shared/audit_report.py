@@ -114,6 +114,44 @@ class Blank(Record):
     mend: str = Field(default="", description="What to grant, and to whom; empty where no permission is missing.")
 
 
+class Touch(Record):
+    """A resource that a simulated plan would change."""
+
+    resource: str
+    action: str
+    does: str = Field(description="The change in a few words.")
+    saving: Decimal = Field(description="US dollars a month at list price, an estimate.")
+    remains: str = Field(default="", description="What goes on costing all the same.")
+
+
+class Stage(Record):
+    """What a simulated spend would cause at one time, in the order in which it would be done."""
+
+    when: str = Field(description="``at once``, ``after 30 minutes, unless called off``, ``after a yes``.")
+    steps: tuple[str, ...] = Field(description="The keys of the steps.")
+    refused: str = Field(default="", description="Why all of it would be refused; empty where it would not.")
+    touches: tuple[Touch, ...] = ()
+    untouched: tuple[Untouched, ...] = ()
+    jobs: tuple[str, ...] = Field(default=(), description="What would be done to objects, in a sentence each.")
+
+
+class Simulation(Record):
+    """What a spend would cause, from the same planner as the real thing."""
+
+    budget: str
+    share: Decimal = Field(description="The share of the budget, 0.8 for 80 percent.")
+    basis: Basis
+    at: datetime
+    projected: bool = Field(description="Whether the share comes from the spend so far, and was not asked for.")
+    new_period: bool = Field(description="Whether a new period would have begun by then.")
+    put_back: tuple[Touch, ...] = Field(default=(), description="What the new period would put back first.")
+    taken: dict[str, str] = Field(
+        default={}, description="Steps that are reached and were carried out in this period, each with its entry."
+    )
+    stages: tuple[Stage, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 class Report(Record):
     """One audit."""
 
@@ -132,6 +170,7 @@ class Report(Record):
     done: tuple[Done, ...] = ()
     seen: Counts
     blanks: tuple[Blank, ...] = ()
+    simulation: Simulation | None = None
 
 
 class _Dialect(GenerateJsonSchema):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from shared.audit_report import Report, Spend
+from shared.audit_report import Report, Simulation, Spend, Stage
 from shared.finding import CATEGORIES, Finding, is_command
 from shared.slack_text import about, clean, date, money, percent, plural, stamp, volume
 
@@ -48,6 +48,34 @@ def spent(spend: Spend) -> str:
     return clean(f"{spend.budget}: {told}{projected}{f'. {spend.rise}' if spend.rise else ''}", _LINE)
 
 
+def simulated(told: Simulation) -> Iterator[str]:
+    """What a spend would cause, stage by stage."""
+    how = "where it leads" if told.projected else told.basis
+    yield clean(f"SIMULATED: {percent(told.share)} of {told.budget} ({how}) at {stamp(told.at)}", _LINE)
+    yield from (f"  {clean(note, _LINE)}" for note in told.notes)
+    for title, touches in (
+        ("put back first, since a new period has begun", told.put_back),
+        *((_stage(stage), stage.touches) for stage in told.stages),
+    ):
+        if touches or not title.startswith("put back"):
+            yield f"  {clean(title, _LINE)}"
+        yield from (f"    {clean(f'{short(touch.resource)}: {touch.does}', _LINE)}" for touch in touches)
+    for stage in told.stages:
+        yield from (f"    {clean(job, _LINE)}" for job in stage.jobs)
+    yield from (f"  {step} was carried out in this period already ({clean(entry, _NAME)})" for step, entry in told.taken.items())
+    if not told.stages:
+        yield "  no further step of the policy is reached"
+
+
+def _stage(stage: Stage) -> str:
+    refused = (
+        f": refused: {stage.refused}"
+        if stage.refused
+        else f": {plural(len(stage.touches), 'change')}, {len(stage.untouched):,} not touched"
+    )
+    return f"{stage.when} ({', '.join(stage.steps)}){refused}"
+
+
 def _lines(report: Report) -> Iterator[str]:
     yield headline(report)
     yield f"Cost Watchdog audit of {clean(', '.join(report.seen.projects), _LINE)}, {stamp(report.generated_at)}, mode {report.mode}"
@@ -65,6 +93,8 @@ def _lines(report: Report) -> Iterator[str]:
             yield from ("", f"{category.upper()} ({len(some):,})")
             for finding in some:
                 yield from _finding(finding)
+    if report.simulation:
+        yield from ("", *simulated(report.simulation))
     if report.untouched:
         yield from ("", f"NOT TOUCHED BY ANY STEP ({len(report.untouched):,})")
         for each in report.untouched[:SHOWN]:

@@ -269,12 +269,12 @@ class Watchdog:
         elif kept and kept.record.ended and not stale:
             ended, unread = self._end_period(set(kept.record.ended))
             state = state.but(ended=unread)
-        due = () if stale or rule is None else tuple(step for step in reached(rule, notification) if self._claim(step) not in state.claims)
+        due = () if stale or rule is None else tuple(step for step in reached(rule, notification) if self.claim(step) not in state.claims)
         session = self._claimed(notification, rule, due, state) if due and rule else None
         if due and session is None:
             return [Outcome("busy", self._key(notification, due))]
         if session:
-            state = state.but(claims={**state.claims, **{self._claim(step): session.entry.key for step in due}})
+            state = state.but(claims={**state.claims, **{self.claim(step): session.entry.key for step in due}})
         try:
             self.journal.save_budget(account, budget, kept, state)
         except Conflict:
@@ -348,7 +348,7 @@ class Watchdog:
                 self.journal.save(kept, asked, now)
         return [kept.record.key for kept in found], tuple(unread)
 
-    def _claim(self, step: Step) -> str:
+    def claim(self, step: Step) -> str:
         return step.key if self.policy.mode == "enforce" else f"observe/{step.key}"
 
     def _key(self, notification: BudgetNotification, due: Sequence[Step]) -> str:

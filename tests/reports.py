@@ -6,7 +6,22 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from shared.audit_report import Blank, Counts, Done, Report, Rung, Spend, Spent, Untouched, in_order, levers, verdict
+from shared.audit_report import (
+    Blank,
+    Counts,
+    Done,
+    Report,
+    Rung,
+    Simulation,
+    Spend,
+    Spent,
+    Stage,
+    Touch,
+    Untouched,
+    in_order,
+    levers,
+    verdict,
+)
 from shared.finding import CATEGORIES, SEVERITIES, Finding, Saving
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -41,6 +56,26 @@ def a_finding(number: int, **more: Any) -> Finding:
     return Finding(**(fields | more))
 
 
+def a_simulation(**more: Any) -> Simulation:
+    """A plan with a bit of everything."""
+    touch = Touch(
+        resource=a_finding(1).resource,
+        action="scale_to_zero",
+        does="2 kept warm → none kept warm",
+        saving=Decimal(20),
+        remains="its GPU bills",
+    )
+    stages = (
+        Stage(when="at once", steps=("actual-0.8",), touches=(touch,), untouched=(Untouched(resource="x", reason="protected"),), jobs=("delete_noncurrent in gs://b/",)),
+        Stage(when="after 30m, unless called off", steps=("actual-1",), refused="9 resources would be changed"),
+    )  # fmt: skip
+    fields: dict[str, Any] = {
+        "budget": "ML Training Budget", "share": Decimal(1), "basis": "actual", "at": NOW, "projected": False, "new_period": True, "put_back": (touch,),
+        "taken": {"actual-0.5": "budget-x"}, "stages": stages, "notes": ("mode is observe",),
+    }  # fmt: skip
+    return Simulation(**(fields | more))
+
+
 def a_report(count: int = 25, **more: Any) -> Report:
     """A report with so many findings."""
     findings = in_order(a_finding(number) for number in range(count))
@@ -50,6 +85,6 @@ def a_report(count: int = 25, **more: Any) -> Report:
         "untouched": (Untouched(resource=a_finding(1).resource, reason="protected by the label env=prod"),),
         "done": (Done(entry="budget-x", at=NOW, what="ML Training Budget: 3 changed", open=True, undo="python -m functions restore --entry budget-x"),),
         "seen": Counts(projects=("acme-ml-staging",), regions=("us-central1",), services=41, objects=9, bytes=10**12, sampled=("b",)),
-        "blanks": (Blank(what="the budgets of A", reason="permission denied", mend="gcloud billing accounts add-iam-policy-binding A"),),
+        "simulation": a_simulation(), "blanks": (Blank(what="the budgets of A", reason="permission denied", mend="gcloud billing accounts add-iam-policy-binding A"),),
     }  # fmt: skip
     return Report(**(fields | more))

@@ -91,6 +91,13 @@ def test_only_what_is_asked(app: Any, in_process: InProcess) -> None:
         ("/?project=somebody-elses", "is not in the policy's scope, which has acme-ml-staging"),
         ("/?post=teams", "can only be posted to slack"),
         ("/?only=serving&only=labels", "only: given more than once"),
+        ("/?simulate=100%25&forecast=90%25", "simulate and forecast: only one of them"),
+        ("/?budget=ML", "needs simulate, forecast or at beside it"),
+        ("/?simulate=much", "much"),
+        ("/?simulate=100%25&budget=Another", "the policy names no budget 'Another'"),
+        ("/?at=tomorrow", "at=tomorrow: is no time"),
+        ("/?at=2026-12-01T00:00", "names no time zone"),
+        ("/?at=2026-12-01T00:00Z", "say a share, such as simulate=100%"),
     ],
 )
 def test_bad_parameters(app: Any, path: str, sentence: str) -> None:
@@ -99,6 +106,34 @@ def test_bad_parameters(app: Any, path: str, sentence: str) -> None:
     assert (answer.status_code, answer.mimetype) == (400, "text/plain")
     assert sentence in answer.text
     assert "What can be asked:" in answer.text
+
+
+def test_what_a_spend_would_cause(app: Any) -> None:
+    """The plan of the real planner, in every form, with who would be touched and who would not; a share may be written with a plain percent sign."""
+    report = app.get("/?format=json&only=labels&simulate=100%&budget=ML Training Budget").json
+    jsonschema.validate(report, schema())
+    told = report["simulation"]
+    assert (told["share"], told["basis"], told["new_period"]) == ("1", "actual", False)
+    assert [stage["steps"] for stage in told["stages"]] == [["actual-0.5", "actual-0.8"], ["actual-1"]]
+    touched = {touch["resource"].rsplit("/", 1)[-1] for stage in told["stages"] for touch in stage["touches"]}
+    assert "embedder-staging" in touched
+    assert not any(name.endswith("-prod") for name in touched)
+    assert any("env=prod" in each["reason"] for each in told["stages"][0]["untouched"])
+    assert "SIMULATED: 100 % of ML Training Budget" in app.get("/?format=text&only=labels&simulate=100%25").text
+    assert (
+        "What 95 % of ML Training Budget would cause"
+        in app.get("/?format=html&only=labels&forecast=95%25&at=2026-12-01T00:00%2B00:00").text
+    )
+
+
+def test_a_policy_with_several_budgets(in_process: InProcess, app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which one is meant has to be said."""
+    policy = wiring.policy(wiring.settings())
+    two = policy.model_copy(update={"budgets": (policy.budgets[0], policy.budgets[0].model_copy(update={"budget": "B"}))})
+    monkeypatch.setattr(wiring, "policy", lambda _: two)
+    answer = app.get("/?simulate=100%25")
+    assert (answer.status_code, "say which one is simulated" in answer.text) == (400, True)
+    assert in_process.clients
 
 
 def test_other_requests(app: Any) -> None:

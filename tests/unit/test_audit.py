@@ -18,6 +18,7 @@ from shared.checks import Check
 from shared.errors import Denied
 from shared.estate import Estate
 from shared.finding import CATEGORIES, Finding, Saving
+from tests.reports import a_simulation
 from tests.stage import IDLE_80, NOTIFY_50, PROJECT, STOPPED_100, a_policy
 from tests.survey import Survey
 from tests.yard import DAY, a_rule
@@ -198,3 +199,23 @@ def test_long_reports_are_cut_and_say_so(survey: Survey) -> None:
     assert "  and 11 more, in the page and the JSON" in audit_text.render(made).splitlines()
     many = made.but(findings=made.findings * 10)
     assert "and 10 more in the report" in audit_slack.summary(many).text
+
+
+def test_a_simulation_as_text() -> None:
+    """Stage by stage, with what is put back first, what is refused, and what was carried out already."""
+    told = list(audit_text.simulated(a_simulation()))
+    assert told == [
+        "SIMULATED: 100 % of ML Training Budget (actual) at 2026-11-24 12:00 UTC",
+        "  mode is observe",
+        "  put back first, since a new period has begun",
+        "    acme-ml-staging/us-central1/service-0001: 2 kept warm → none kept warm",
+        "  at once (actual-0.8): 1 change, 1 not touched",
+        "    acme-ml-staging/us-central1/service-0001: 2 kept warm → none kept warm",
+        "  after 30m, unless called off (actual-1): refused: 9 resources would be changed",
+        "    delete_noncurrent in gs://b/",
+        "  actual-0.5 was carried out in this period already (budget-x)",
+    ]
+    bare = list(audit_text.simulated(a_simulation(put_back=(), stages=(), taken={}, notes=(), projected=True)))
+    assert bare == [
+        "SIMULATED: 100 % of ML Training Budget (where it leads) at 2026-11-24 12:00 UTC", "  no further step of the policy is reached",
+    ]  # fmt: skip
