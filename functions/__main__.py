@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--forecast", action="store_true", help="the share is forecast and not spent yet")
     plan.set_defaults(run=_plan)
 
-    audit_command.add_to(commands)
+    audit_command.add_to(commands, _share, _instant)
     commands.add_parser("list", help="list the open entries of the journal").set_defaults(run=_list)
     show = commands.add_parser("show", help="show one entry: every resource, its state and the reason")
     show.add_argument("entry")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 from rich import box
@@ -19,12 +21,13 @@ from rich.table import Table
 from functions import wiring
 from shared import audit_text
 from shared.audit import Question, audit
-from shared.audit_report import EXIT, Report, schema
+from shared.audit_report import EXIT, Report, Simulation, schema
 from shared.errors import SettingsError
 from shared.finding import CATEGORIES, Severity
 from shared.gather import Tell
 from shared.policy import Policy, Protect
 from shared.settings import DEFAULT_POLICY, Settings
+from shared.simulate import simulate
 from shared.slack_text import about, clean, plural
 
 _COLOURS = {"GREEN": "green", "YELLOW": "yellow", "RED": "red"}
@@ -42,13 +45,25 @@ LOOKS_LIKE_PRODUCTION = Protect(
 """What is taken for production where there is no policy yet that says it."""
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to those of ``python -m functions``."""
+def add_to(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], share: Callable[[str], Decimal], instant: Callable[[str], datetime]
+) -> None:
+    """Add the command to those of ``python -m functions``.
+
+    Args:
+        commands: Where it is added.
+        share: Reads a share, as the other commands do.
+        instant: Reads a time, likewise.
+    """
     command = commands.add_parser("audit", help="look where the money goes, and what is wrong; changes nothing")
     command.add_argument("--project", metavar="ID", help="the project to look at, also where nothing is deployed yet")
     command.add_argument("--only", type=_categories, default=CATEGORIES, metavar="LIST", help=f"of {','.join(CATEGORIES)}")
     command.add_argument("--billing-account", metavar="ID", help="whose budgets are meant, where the project cannot be asked for it")
     command.add_argument("--seconds", type=float, default=SECONDS, help="how long buckets are listed at most (default: %(default)g)")
+    command.add_argument("--simulate", type=share, metavar="SHARE", help="what would happen at this spend, for example 100%%")
+    command.add_argument("--forecast", type=share, metavar="SHARE", help="the same for a share that is forecast")
+    command.add_argument("--at", type=instant, metavar="TIME", help="what would happen then, for example 2026-12-01T00:00Z")
+    command.add_argument("--budget", metavar="NAME", help="the budget that these mean, where the policy names several")
     command.add_argument("--html", type=Path, metavar="FILE", help="write the page")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the report for programs")
     command.add_argument("--text", action="store_true", help="print everything as plain text in place of the table")
@@ -74,7 +89,8 @@ def run(asked: argparse.Namespace) -> int:
         sight = replace(sight, account=asked.billing_account)
     question = Question(asked.only, (asked.project,) if asked.project else (), asked.seconds)
     with _progress() as tell:
-        report = audit(sight, policy, question, project=found.project, service=found.service, tell=tell)
+        simulation = _simulation(asked, found, policy)
+        report = audit(sight, policy, question, project=found.project, service=found.service, simulation=simulation, tell=tell)
     if asked.text:
         sys.stdout.write(audit_text.render(report))
     else:
@@ -86,6 +102,24 @@ def run(asked: argparse.Namespace) -> int:
     if asked.json:
         _write(asked.json, json.dumps(report.model_dump(mode="json"), indent=2) + "\n")
     return EXIT[report.verdict.colour]
+
+
+def _simulation(asked: argparse.Namespace, found: Settings, policy: Policy) -> Simulation | None:
+    """What a spend would cause, where that was asked."""
+    if not (asked.simulate or asked.forecast or asked.at):
+        return None
+    named = [rule.budget for rule in policy.budgets]
+    if not found.state_bucket:
+        raise SettingsError(["a spend can only be simulated where the journal can be asked: set WATCHDOG_STATE_BUCKET"])
+    if (asked.simulate and asked.forecast) or not (asked.budget or len(named) == 1):
+        raise SettingsError([f"say --simulate or --forecast, and with --budget which of {', '.join(map(repr, named)) or 'none'} is meant"])
+    return simulate(
+        wiring.watchdog(found),
+        budget=asked.budget or named[0],
+        share=asked.simulate or asked.forecast,
+        basis="forecast" if asked.forecast else "actual",
+        at=asked.at,
+    )
 
 
 def _settings(asked: argparse.Namespace) -> tuple[Settings, Policy]:
@@ -114,6 +148,8 @@ def show(report: Report, console: Console) -> None:
         console.print(_table(report))
     if len(report.findings) > SHOWN:
         console.print(f"and {plural(len(report.findings) - SHOWN, 'finding')} more: --html FILE, --json FILE or --text shows them all")
+    if report.simulation:
+        console.print(escape("\n".join(audit_text.simulated(report.simulation))))
     for blank in report.blanks[:SHOWN]:
         console.print(f"[dim]not looked at: {escape(clean(f'{blank.what}: {blank.reason}', 600))}[/]")
 

@@ -216,6 +216,21 @@ def test_from_a_terminal(terminal: InProcess, tmp_path: Path, capsys: pytest.Cap
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(schema()))
 
 
+def test_a_simulation_from_a_terminal(terminal: InProcess, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same plan as over HTTP; what is not said, or cannot be asked, is named."""
+    assert terminal.clients
+    assert cli.main(["audit", "--only", "labels", "--simulate", "100%"]) == 0
+    told = capsys.readouterr().out
+    assert "SIMULATED: 100 % of ML Training Budget (actual)" in told
+    assert "at once (actual-0.5, actual-0.8)" in told
+    assert cli.main(["audit", "--only", "labels", "--forecast", "95%", "--budget", "ML Training Budget"]) == 0
+    assert cli.main(["audit", "--simulate", "100%", "--forecast", "100%"]) == 3
+    assert "say --simulate or --forecast" in capsys.readouterr().err
+    monkeypatch.delenv("WATCHDOG_STATE_BUCKET")
+    assert cli.main(["audit", "--project", PROJECT, "--at", "2026-12-01T00:00Z"]) == 3
+    assert "set WATCHDOG_STATE_BUCKET" in capsys.readouterr().err
+
+
 def test_a_file_that_cannot_be_written(terminal: InProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An audit that fails ends with a status that is no colour's."""
     assert terminal.clients
