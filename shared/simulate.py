@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -106,6 +106,7 @@ class _Scene:
     guard: planning.Guard
     held: dict[str, TargetRecord]
     notes: tuple[str, ...]
+    _refused: list[tuple[Step, StepRecord]] = field(default_factory=list)
 
     def put_back(self, state: BudgetState) -> Iterator[Touch]:
         """What the end of the period puts back first; afterwards it is as it was before."""
@@ -128,7 +129,8 @@ class _Scene:
             words = f"after {duration_text(wait)}, unless called off" if wait else AT_ONCE
             yield self._stage(words, [pair for pair in self.due if pair[0].wait == wait and not pair[0].approve])
         if asking := [pair for pair in self.due if pair[0].approve]:
-            yield self._stage("after a yes", asking)
+            # Who says yes to an entry says it to all of it, to what a limit refused before too.
+            yield self._stage("after a yes", [*self._refused, *asking])
 
     def _stage(self, when: str, due: Sequence[tuple[Step, StepRecord]]) -> Stage:
         records = [each for _, each in due]
@@ -140,6 +142,7 @@ class _Scene:
         try:
             planning.raise_if_unsafe(plan, self.watchdog.policy.limits)
         except UnsafePlan as error:
+            self._refused = [*self._refused, *due]
             return Stage(when=when, steps=keys, refused=str(error))
         if self.watchdog.policy.mode == "enforce":
             for target in plan.targets:

@@ -33,7 +33,7 @@ def find(estate: Estate) -> Iterator[Finding]:
             "medium" if gap.denied or gap.need == "journal" else "low",
             f"{gap.what} could not be looked at: {gap.reason}",
             "What is wrong there is not in this report",
-            mend=(_grant(gap),) if gap.denied else (),
+            mend=(_grant(gap, estate),) if gap.denied else (),
         )
 
 
@@ -51,9 +51,10 @@ def role_of(gap: Gap) -> str:
     return ROLES[gap.need]
 
 
-def _grant(gap: Gap) -> str:
+def _grant(gap: Gap, estate: Estate) -> str:
     kind, _, name = gap.on.rpartition(" ")
-    member = f"--member=user:YOU --role={role_of(gap)}"
+    who = "serviceAccount:AUDIT_SERVICE_ACCOUNT" if estate.runtime else "user:YOU"  # a function asks with an identity of its own
+    member = f"--member={who} --role={role_of(gap)}"
     if kind == "bucket":
         return f"gcloud storage buckets add-iam-policy-binding {shlex.quote(f'gs://{name}')} {member}"
     if kind == "billing account":

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from shared.checks import Check
+from shared.checks.spend_cap import looks_like_a_cap
 from shared.estate import Estate
 from shared.finding import Finding
 from shared.policy import BudgetRule
@@ -14,11 +15,12 @@ from shared.slack_text import percent
 
 
 def find(estate: Estate) -> Iterator[Finding]:
-    """For each budget of the policy, where its thresholds and the ladder differ."""
+    """For each budget of the policy, where its thresholds and the ladder differ. A spend cap's are Google's, and it sends no messages anyway."""
     for budget in estate.budgets or ():
         rule = estate.policy.rule_of(budget.budget_id, budget.display_name)
-        if rule:
+        if rule and not looks_like_a_cap(budget):
             yield from _forecasts(budget, rule)
+            yield from _actuals(budget, rule)
             yield from _unknown(budget, rule)
 
 
@@ -33,6 +35,21 @@ def _forecasts(budget: BudgetSeen, rule: BudgetRule) -> Iterator[Finding]:
             "high",
             f"{budget.display_name!r} has no threshold on forecast spend for the step{'s' if len(deaf) > 1 else ''} at {shares}",
             "A message tells the forecast only by the threshold that it exceeds, so these steps can never be reached",
+            mend=(f"gcloud billing budgets update {shlex.quote(budget.name)} {rules}",)
+            if budget.calendar_period
+            else ("a budget with a custom period has no forecast: give it a calendar period, or take these steps out of policy.yaml",),
+        )
+
+
+def _actuals(budget: BudgetSeen, rule: BudgetRule) -> Iterator[Finding]:
+    silent = sorted(step.at for step in rule.steps if step.on == "actual" and (step.at, "actual") not in budget.thresholds)
+    if silent and any(basis == "actual" for _, basis in budget.thresholds):  # without any, `budget_thresholds` says it
+        rules = " ".join(f"--add-threshold-rule=percent={share}" for share in silent)
+        yield CHECK.finding(
+            f"{budget.name}/steps/actual",
+            "low",
+            f"{budget.display_name!r} has no threshold for the step{'s' if len(silent) > 1 else ''} at {', '.join(map(percent, silent))}",
+            "The watchdog reckons with cost over amount, so they are carried out all the same; only Google's e-mail does not come",
             mend=(f"gcloud billing budgets update {shlex.quote(budget.name)} {rules}",),
         )
 

@@ -18,7 +18,7 @@ def find(estate: Estate) -> Iterator[Finding]:
         if topic.use == "dead letters":
             yield from _dead(topic)
         for subscription in topic.subscriptions or ():
-            yield from _living(topic, subscription)
+            yield from _living(topic, subscription, estate)
 
 
 def _dead(topic: TopicSeen) -> Iterator[Finding]:
@@ -43,8 +43,10 @@ def _dead(topic: TopicSeen) -> Iterator[Finding]:
             )
 
 
-def _living(topic: TopicSeen, subscription: SubscriptionSeen) -> Iterator[Finding]:
-    name = shlex.quote(subscription.name)
+def _living(topic: TopicSeen, subscription: SubscriptionSeen, estate: Estate) -> Iterator[Finding]:
+    name, project = shlex.quote(subscription.name), subscription.name.split("/")[1]
+    # Who moves messages to a dead-letter topic: https://docs.cloud.google.com/pubsub/docs/handling-failures#grant_forwarding_permissions
+    agent = f"serviceAccount:service-{estate.numbers.get(project, 'PROJECT_NUMBER')}@gcp-sa-pubsub.iam.gserviceaccount.com"
     if subscription.expires_after is not None:
         yield CHECK.finding(
             f"{subscription.name}/expiry",
@@ -59,7 +61,11 @@ def _living(topic: TopicSeen, subscription: SubscriptionSeen) -> Iterator[Findin
             "low",
             f"messages to {topic.name.rpartition('/')[2]} that fail again and again go nowhere",
             "They are tried for a day and then discarded, and nobody can see what they were",
-            mend=(f"gcloud pubsub subscriptions update {name} --dead-letter-topic=TOPIC --max-delivery-attempts=20",),
+            mend=(
+                f"gcloud pubsub subscriptions update {name} --dead-letter-topic=TOPIC --max-delivery-attempts=20",
+                f"gcloud pubsub topics add-iam-policy-binding TOPIC --member={agent} --role=roles/pubsub.publisher",
+                f"gcloud pubsub subscriptions add-iam-policy-binding {name} --member={agent} --role=roles/pubsub.subscriber",
+            ),
         )
 
 

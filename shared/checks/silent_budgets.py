@@ -8,6 +8,7 @@ from shared.blind import look
 from shared.checks import Check
 from shared.estate import Estate
 from shared.finding import Finding
+from shared.policy import ANY_BUDGET
 from shared.slack_text import stamp
 
 
@@ -19,16 +20,20 @@ def find(estate: Estate) -> Iterator[Finding]:
     watch = estate.journal.watch.but(looked_at=estate.now, news=())
     names = {voice.key: voice.name for voice in estate.journal.voices}
     for key, since in sorted(look(watch, estate.policy, estate.journal.voices, estate.now).silent.items()):
-        name = names.get(key, key.removeprefix("rule "))
+        what = f"no message of the budget {names[key]!r}" if key in names else _never(key.removeprefix("rule "))
         yield CHECK.finding(
             f"silence/{key}",
             "high",
-            f"no message of the budget {name!r} since {stamp(since)}",
+            f"{what} since {stamp(since)}",
             "Google sends several a day whatever the spend. While none comes nothing is parked, however much is spent",
             mend=(
                 "see whether the topic exists, Google may publish to it, and the function's subscription is there: the other findings say what is wrong",
             ),
         )
+
+
+def _never(rule: str) -> str:
+    return "no message of any budget at all" if rule == ANY_BUDGET else f"never a message of the budget {rule!r}, waited for"
 
 
 CHECK = Check(name="silent_budgets", category="watch", lever="", needs=frozenset({"journal"}), find=find)

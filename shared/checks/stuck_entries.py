@@ -24,6 +24,7 @@ def find(estate: Estate) -> Iterator[Finding]:
     """Each open entry with something that failed or waits, and each that cannot be read."""
     for entry in estate.journal.entries if estate.journal else ():
         yield from _failing(entry)
+        yield from _unseen(entry)
         yield from _waiting(entry, estate)
         yield from _unsent(entry, estate)
     for fault in estate.journal.faults if estate.journal else ():
@@ -41,12 +42,27 @@ def _failing(entry: Entry) -> Iterator[Finding]:
             "The ticks go on trying; what the reason names has to be mended first",
             mend=(shell("show", entry),),
         )
-    if entry.job and entry.job.tries >= ATTEMPTS:
+    if entry.job and max(entry.job.attempts, entry.job.tries) >= ATTEMPTS:
+        reason = entry.job.reason.rstrip(". ")
         yield CHECK.finding(
             f"entries/{entry.key}/failed",
             "high",
-            f"work on gs://{entry.job.bucket}/{entry.job.prefix} did not get on in {entry.job.tries} attempts",
+            f"work on gs://{entry.job.bucket}/{entry.job.prefix} did not get on in {max(entry.job.attempts, entry.job.tries)} attempts"
+            f"{f': {reason}' if reason else ''}",
             "The ticks go on trying; what the reason names has to be mended first",
+            mend=(shell("show", entry),),
+        )
+
+
+def _unseen(entry: Entry) -> Iterator[Finding]:
+    blind = [place for place in entry.unseen if place.attempts >= ATTEMPTS]
+    if blind:
+        places = ", ".join(f"the {place.kind.replace('_', ' ')}s of {place.project}/{place.region}" for place in blind[:3])
+        yield CHECK.finding(
+            f"entries/{entry.key}/unseen",
+            "high",
+            f"{plural(len(blind), 'place')} could not be looked at in {ATTEMPTS} attempts ({places}: {blind[0].reason.rstrip('. ')})",
+            "What should be parked there still runs; the ticks go on trying",
             mend=(shell("show", entry),),
         )
 
@@ -70,7 +86,7 @@ def _unsent(entry: Entry, estate: Estate) -> Iterator[Finding]:
         yield CHECK.finding(
             f"entries/{entry.key}/messages",
             "high",
-            f"{plural(len(late), 'message')} to Slack could not be delivered: {late[0].error or 'not tried yet'}",
+            f"{plural(len(late), 'message')} to Slack could not be delivered: {late[0].error.rstrip('. ') or 'not tried yet'}",
             "Nobody was told. Nothing is lost: they are sent when Slack takes them again",
             mend=("see the bot token, the channel in the policy, and whether the app is in it",),
         )

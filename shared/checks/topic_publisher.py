@@ -10,7 +10,7 @@ from shared.estate import Estate
 from shared.finding import Finding
 
 GOOGLE = "serviceAccount:billing-budget-alert@system.gserviceaccount.com"
-"""Gets the right when a budget is connected; seen in public, and not named in Google's documentation."""
+"""Who sends budget messages: https://docs.cloud.google.com/organization-policy/restrict-domains"""
 
 
 def find(estate: Estate) -> Iterator[Finding]:

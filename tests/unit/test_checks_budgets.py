@@ -7,17 +7,21 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from shared.estate import JournalSeen
+from shared.estate import Gap, JournalSeen
 from shared.journal import BudgetState, SeriesPoint
 from shared.seen import BudgetSeen, SubscriptionSeen, TopicSeen
 from tests.estates import DAY, NOW, POLICY, an_estate, found, told
-from tests.stage import PROJECT, a_policy
+from tests.stage import IDLE_80, PROJECT, a_policy
 
 ACCOUNT = "01D4EE-079462-DFD6EC"
 TOPIC = f"projects/{PROJECT}/topics/budgets"
 THRESHOLDS: Any = ((Decimal("0.8"), "actual"),)
 BUDGET = BudgetSeen(
     f"billingAccounts/{ACCOUNT}/budgets/b-1", "ML", Decimal(100), "USD", credits="EXCLUDE_ALL_CREDITS", thresholds=THRESHOLDS, topic=TOPIC,
+)  # fmt: skip
+CAP_THRESHOLDS: Any = tuple((Decimal(share), "actual") for share in ("0.5", "0.8", "1.0"))
+CAP = replace(
+    BUDGET, projects=("projects/42",), services=("services/152E-C115-5142",), thresholds=CAP_THRESHOLDS, topic="", project_recipients=True,
 )  # fmt: skip
 SUBSCRIBED = TopicSeen(TOPIC, "budgets", subscriptions=(SubscriptionSeen(f"projects/{PROJECT}/subscriptions/s"),))
 
@@ -45,6 +49,29 @@ def test_no_budget() -> None:
     assert f"--filter-projects=projects/{PROJECT}" in finding.mend[0]
 
 
+def test_budgets_that_watch_a_part() -> None:
+    """One that counts certain services or labels alone leaves the rest unwatched, and one whose period is over all of it."""
+    for part in ({"services": ("services/A",)}, {"labels": True}):
+        more: dict[str, Any] = part
+        assert told("no_budget", an_estate(budgets=(budget(**more),))) == [
+            (PROJECT, "medium", "is watched only in part, by 'ML': certain services, or what carries a label")
+        ]
+        assert found("no_budget", an_estate(budgets=(budget(**more), BUDGET))) == []
+    over = budget(calendar_period="", custom_end=date(2026, 11, 1))
+    assert [severity for _, severity, _ in told("no_budget", an_estate(budgets=(over,)))] == ["high"]
+
+
+def test_budgets_that_may_be_there() -> None:
+    """Where the number of a project or the budgets of an account could not be asked, what is missing may be among what was not seen."""
+    elsewhere = budget(projects=("projects/42",))
+    number = Gap("budgets", f"the number of project {PROJECT}", "permission denied", denied=True, on=f"project {PROJECT}")
+    assert found("no_budget", an_estate(budgets=(elsewhere,), numbers={}, gaps=(number,))) == []
+    assert len(found("no_budget", an_estate(budgets=(), numbers={}, gaps=(number,)))) == 1
+    account = Gap("budgets", "the budgets of B", "permission denied", denied=True, on="billing account B")
+    misspelt = a_policy("{at: 50%, do: [notify]}", budget="MI")
+    assert found("no_budget", an_estate(budgets=(budget(projects=("projects/7",)),), policy=misspelt, gaps=(account,))) == []
+
+
 def test_budgets_that_the_policy_names() -> None:
     """One that there is not is told; an id counts as a name."""
     for name in ("ML", "b-1"):
@@ -67,6 +94,16 @@ def test_thresholds() -> None:
     ]  # fmt: skip
 
 
+def test_amounts() -> None:
+    """Of nothing there is no share, and what moves with the last period is good to know; of a budget that the policy means."""
+    wrong = (budget(amount=Decimal(0)), budget(name=f"{BUDGET.name}2", amount=None, currency=""))
+    assert told("budget_thresholds", an_estate(budgets=wrong)) == [
+        ("amount", "medium", "'ML' has an amount of 0"), ("amount", "low", "'ML' allows what the last period cost"),
+    ]  # fmt: skip
+    foreign = a_policy("{at: 50%, do: [notify]}", budget="Another")
+    assert found("budget_thresholds", an_estate(budgets=wrong, policy=foreign)) == []
+
+
 def test_topics() -> None:
     """Connected to none, to one that is gone, or to one that nobody listens to."""
     for topics, seen, what in (
@@ -78,6 +115,22 @@ def test_topics() -> None:
     assert found("budget_topic", an_estate(budgets=(BUDGET,), topics=(replace(SUBSCRIBED, subscriptions=None),))) == []
     foreign = a_policy("{at: 50%, do: [notify]}", budget="Another")
     assert found("budget_topic", an_estate(budgets=(budget(topic=""),), policy=foreign)) == []
+
+
+def test_topics_of_any_budget() -> None:
+    """A rule for any budget is served by one that is connected. A spend cap can be connected to nothing, so it is told of only where it is named."""
+    loose = budget(name=f"{BUDGET.name}2", topic="")
+    assert told("budget_topic", an_estate(budgets=(BUDGET, loose), topics=(SUBSCRIBED,))) == [
+        ("b-12", "low", "'ML' is connected to no topic")
+    ]
+    named = a_policy("{at: 50%, do: [notify]}", budget="ML")
+    assert [severity for _, severity, _ in told("budget_topic", an_estate(budgets=(BUDGET, loose), policy=named))] == ["high"]
+    assert found("budget_topic", an_estate(budgets=(CAP,))) == found("budget_steps", an_estate(budgets=(CAP,))) == []
+    (finding,) = found("budget_topic", an_estate(budgets=(CAP,), policy=named))
+    assert (finding.severity, finding.mend) == (
+        "high",
+        ("it looks like a spend cap, which can have no topic: name another budget in policy.yaml, beside the cap",),
+    )
 
 
 def test_credits() -> None:
@@ -105,6 +158,15 @@ def test_steps() -> None:
     assert finding.mend[0].endswith(
         "--add-threshold-rule=percent=0.9,basis=forecasted-spend --add-threshold-rule=percent=1.2,basis=forecasted-spend"
     )
+    (custom,) = found("budget_steps", an_estate(policy=policy, budgets=(budget(calendar_period=""),)))
+    assert custom.mend == (
+        "a budget with a custom period has no forecast: give it a calendar period, or take these steps out of policy.yaml",
+    )
+    quiet = a_policy("{at: 80%, do: [notify]}", "{at: 90%, do: [notify]}", "{at: 100%, do: [notify]}")
+    (missing,) = found("budget_steps", an_estate(policy=quiet, budgets=(BUDGET,)))
+    assert (missing.severity, missing.what) == ("low", "'ML' has no threshold for the steps at 90 %, 100 %")
+    assert missing.mend[0].endswith("--add-threshold-rule=percent=0.9 --add-threshold-rule=percent=1")
+    assert found("budget_steps", an_estate(policy=quiet, budgets=(budget(thresholds=()),))) == []
     foreign = a_policy("{at: 50%, do: [notify]}", budget="Another")
     assert found("budget_steps", an_estate(budgets=(BUDGET,), policy=foreign)) == []
 
@@ -140,14 +202,43 @@ def test_overspend() -> None:
     assert found("overspend", an_estate(journal=nothing))[0].why.endswith("none")
 
 
+def test_the_ladder_of_a_budget_that_is_used_up() -> None:
+    """What is still to come stands beside it."""
+    ladder = a_policy(IDLE_80, "{at: 100%, approve: true, do: [notify]}", "{at: 90%, on: forecast, do: [notify]}")
+    assert found("overspend", an_estate(policy=ladder, journal=states(101)))[0].policy == (
+        "still to come: notify at 100 % after a yes, notify at 90 % forecast"
+    )
+    assert found("overspend", an_estate(journal=states(101)))[0].policy == "no step is left in this period"
+    foreign = a_policy(IDLE_80, budget="Another")
+    assert found("overspend", an_estate(policy=foreign, journal=states(101)))[0].policy == "no rule of the policy means this budget"
+
+
+def test_a_period_that_is_over_or_has_no_end() -> None:
+    """What a budget spent in a period long ago says nothing of now; where the end is not known, a date is only good to know."""
+    assert len(found("overspend", an_estate(now=NOW + 4 * DAY, journal=states(101)))) == 1
+    assert found("overspend", an_estate(now=NOW + 40 * DAY, journal=states(101))) == []
+    journal = states(60, 65, 70, 75, 80)
+    custom = journal.budgets[ACCOUNT, "b-1"].but(period_start=datetime(2026, 10, 15, 7, tzinfo=UTC))
+    (soon,) = found("overspend", an_estate(journal=replace(journal, budgets={(ACCOUNT, "b-1"): custom})))
+    assert (soon.severity, soon.what) == (
+        "low",
+        "'ML' is used up on 28 Nov at this rate (about $5.00 a day, estimate; when its period ends is not known); 80 % is spent",
+    )
+
+
 def test_a_spend_cap_on_the_watchdog() -> None:
     """What looks like one by all the rules that Google has for them, on the watchdog's own project."""
-    shares: Any = tuple((Decimal(share), "actual") for share in ("0.5", "0.8", "1.0"))
-    cap = budget(projects=("projects/42",), services=("services/152E-C115-5142",), thresholds=shares, topic="")
-    assert [severity for _, severity, _ in told("spend_cap", an_estate(budgets=(cap,)))] == ["medium"]
+    assert told("spend_cap", an_estate(budgets=(CAP,))) == [
+        ("b-1", "high", f"'ML' looks like a spend cap on Cloud Run in {PROJECT}, where the watchdog itself runs")
+    ]
+    other_service = told("spend_cap", an_estate(budgets=(replace(CAP, services=("services/A",)),)))
+    assert other_service == [
+        ("b-1", "medium", f"'ML' looks like a spend cap on the service A in {PROJECT}, where the watchdog itself runs")
+    ]
     others: tuple[dict[str, Any], ...] = (
-        {"projects": ("projects/7",)}, {"services": ()}, {"labels": True}, {"credits": "INCLUDE_ALL_CREDITS"}, {"thresholds": shares[:2]}, {"topic": TOPIC},
+        {"projects": ("projects/7",)}, {"services": ()}, {"labels": True}, {"credits": "INCLUDE_ALL_CREDITS"}, {"thresholds": CAP.thresholds[:2]}, {"topic": TOPIC},
+        {"project_recipients": False}, {"calendar_period": "QUARTER"},
     )  # fmt: skip
     for other in others:
-        assert found("spend_cap", an_estate(budgets=(replace(cap, **other),))) == []
+        assert found("spend_cap", an_estate(budgets=(replace(CAP, **other),))) == []
     assert POLICY.budgets

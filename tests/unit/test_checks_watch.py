@@ -10,15 +10,16 @@ import pytest
 
 from shared.blind import Voice, Watch
 from shared.checks.topic_publisher import GOOGLE
-from shared.entry import Drift, Entry, MessageRecord, StepRecord, TargetRecord, UseRecord
+from shared.entry import Drift, Entry, MessageRecord, StepRecord, TargetRecord, UnseenRecord, UseRecord
 from shared.errors import JournalError
 from shared.estate import Gap, JournalSeen, Need
+from shared.finding import is_command
 from shared.job import Job
 from shared.journal import Holds
 from shared.rights import Rights
 from shared.seen import SubscriptionSeen, TopicSeen
-from tests.estates import DAY, NOW, POLICY, a_service, an_estate, found, told
-from tests.stage import PROJECT, a_policy, full_name
+from tests.estates import DAY, NOW, POLICY, a_bucket, a_service, an_estate, found, told
+from tests.stage import IDLE_80, PROJECT, a_policy, full_name
 
 HOUR = timedelta(hours=1)
 WATCH = Watch(since=NOW - 9 * DAY, looked_at=NOW - HOUR / 6)
@@ -50,7 +51,11 @@ def test_silence() -> None:
     named = a_policy("{at: 50%, do: [notify]}", budget="Never")
     awaited = replace(SOUND, watch=WATCH.but(awaited={"rule Never": NOW - 5 * DAY}))
     assert [what for _, _, what in told("silent_budgets", an_estate(journal=awaited, policy=named))] == [
-        "no message of the budget 'Never' since 2026-11-19 12:00 UTC"
+        "never a message of the budget 'Never', waited for since 2026-11-19 12:00 UTC"
+    ]
+    anyone = replace(SOUND, voices=(), watch=WATCH.but(awaited={"rule *": NOW - 5 * DAY}))
+    assert [what for _, _, what in told("silent_budgets", an_estate(journal=anyone))] == [
+        "no message of any budget at all since 2026-11-19 12:00 UTC"
     ]
 
 
@@ -87,6 +92,8 @@ def test_dead_letters() -> None:
         ("expiry", "low", "the subscription is deleted after 31 days without a subscriber"),
         ("dead-letters", "low", "messages to budgets that fail again and again go nowhere"),
     ]
+    (_, nowhere) = found("dead_letters", an_estate(topics=(replace(TOPIC, subscriptions=(careless,)),)))
+    assert all("service-42@gcp-sa-pubsub.iam.gserviceaccount.com" in line for line in nowhere.mend[1:])
     forgotten = replace(dead, subscriptions=(replace(SUBSCRIPTION, expires_after=31 * DAY, undelivered=2),))
     assert [severity for _, severity, _ in told("dead_letters", an_estate(topics=(forgotten,)))] == ["high", "medium"]
 
@@ -127,6 +134,19 @@ def test_entries_that_fail() -> None:
     job = Job(action="delete_run", bucket="b", prefix="runs/a/", tries=5)
     assert [what for _, _, what in stuck(an_entry(job=job))] == ["work on gs://b/runs/a/ did not get on in 5 attempts"]
     assert stuck(an_entry(job=job.but(tries=1))) == []
+    denied = job.but(tries=0, attempts=6, reason="gs://b: permission denied.")
+    assert [what for _, _, what in stuck(an_entry(job=denied))] == [
+        "work on gs://b/runs/a/ did not get on in 6 attempts: gs://b: permission denied"
+    ]
+
+
+def test_places_that_cannot_be_seen() -> None:
+    """What a step should park there still runs."""
+    place = UnseenRecord(project="p", region="us-central1", kind="worker_pool", reason="permission denied.", attempts=5, retry_at=NOW)
+    assert stuck(an_entry(unseen=(place, place.but(attempts=1)))) == [
+        ("unseen", "high", "1 place could not be looked at in 5 attempts (the worker pools of p/us-central1: permission denied)")
+    ]
+    assert stuck(an_entry(unseen=(place.but(attempts=4),))) == []
 
 
 def test_entries_that_wait_for_a_person() -> None:
@@ -162,6 +182,10 @@ def test_what_came_back() -> None:
     assert told("came_back", an_estate(journal=replace(SOUND, entries=(entry,)))) == [
         ("warm", "medium", "was parked and came back: changed by ann@acme.example, seen 2026-11-24 11:00 UTC")
     ]
+    older = an_entry(targets=(a_target(status="verified", drift=drift.but(by="bob", seen_at=NOW - DAY)),))
+    for both in ((entry, older), (older, entry)):
+        (finding,) = found("came_back", an_estate(journal=replace(SOUND, entries=both)))
+        assert "changed by ann@acme.example" in finding.what
     nobody = an_entry(targets=(a_target(status="verified", drift=drift.but(by="")),))
     assert "changed by somebody" in found("came_back", an_estate(journal=replace(SOUND, entries=(nobody,))))[0].what
 
@@ -176,7 +200,15 @@ def test_holds() -> None:
 
 @pytest.mark.parametrize(
     ("runtime", "days", "severity"),
-    [("python310", 0, "medium"), ("python310", 200, "high"), ("python311", 0, None), ("python313", 0, None), ("python399", 0, None)],
+    [
+        ("python39", 0, "high"),
+        ("nodejs20", 0, None),
+        ("python310", 0, "medium"),
+        ("python310", 200, "high"),
+        ("python311", 0, None),
+        ("python313", 0, None),
+        ("python399", 0, None),
+    ],
 )
 def test_the_watchdogs_own_runtime(runtime: str, days: int, severity: str | None) -> None:
     """It is told half a year before it is deprecated, and is grave when nothing can be deployed any more."""
@@ -193,6 +225,8 @@ def test_other_functions_runtimes() -> None:
         ("theirs", "low", "runs on python310, which is deprecated since 2026-10-04 and decommissioned on 2027-04-04"),
     ]
     assert [each for _, each, _ in told("runtime_support", an_estate(services[0], now=NOW + 200 * DAY))] == ["medium"]
+    ancient = a_service("ancient", facts={"base_image": "gcr.io/runtimes/python38:3"})
+    assert told("runtime_support", an_estate(ancient)) == [("ancient", "medium", "runs on python38, which is decommissioned")]
     soon = an_estate(runtime="python311", now=NOW + 300 * DAY)
     assert [what for _, _, what in told("runtime_support", soon)] == [
         "runs on python311, which is deprecated from 2027-10-24 and decommissioned on 2028-04-24"
@@ -211,8 +245,37 @@ def test_permissions_that_are_missing() -> None:
         ("medium", "what the watchdog may do on bucket c cannot be tested: no such bucket"),
     ]  # fmt: skip
     assert findings[1].why.startswith("Needed for scale_to_zero: ")
-    assert "buckets add-iam-policy-binding gs://b " in findings[0].mend[0]
-    assert f"projects add-iam-policy-binding {PROJECT} " in findings[1].mend[0]
+    assert "buckets add-iam-policy-binding gs://b " in findings[0].mend[-1]
+    assert f"projects add-iam-policy-binding {PROJECT} " in findings[1].mend[-1]
+    assert all(is_command(line) and "\n" not in line for finding in findings for line in finding.mend)
+
+
+def test_a_custom_role_is_made_where_it_is_granted() -> None:
+    """Of the project that is watched, or of the bucket's; with all that was tested, since the next place of the project finds it made."""
+    place = "project acme-other"
+    rights = RIGHTS.but(
+        missing={place: ("run.services.update",), "bucket b": ("storage.objects.restore",)},
+        tested={place: ("run.services.get", "run.services.update"), "bucket b": ("storage.objects.restore",)},
+    )
+    bucket, project = found("missing_permissions", an_estate(a_bucket("b"), journal=replace(SOUND, rights=rights)))
+    assert project.mend == (
+        "gcloud iam roles create costWatchdog --project=acme-other --permissions=run.services.get,run.services.update",
+        "gcloud iam roles update costWatchdog --project=acme-other --add-permissions=run.services.update   # in place of the first, where there is such a role",
+        "gcloud projects add-iam-policy-binding acme-other --member=serviceAccount:SERVICE_ACCOUNT --role=projects/acme-other/roles/costWatchdog",
+    )
+    assert bucket.mend[-1].endswith(f"--role=projects/{PROJECT}/roles/costWatchdog")
+
+
+def test_what_needs_a_permission() -> None:
+    """Only what the policy says: the actions of its steps there, and its rules about artifacts."""
+    noncurrent = "{at: 90%, do: [{delete_noncurrent: {buckets: [acme-b], older_than: 30d}}]}"
+    artifacts = "artifacts: [{bucket: acme-c, runs: 'runs/{run}/', failed_when: [failed_marker], unless: [_SUCCESS]}]"
+    policy = a_policy(IDLE_80, noncurrent, more=artifacts)
+    lacking = {f"project {PROJECT}": ("run.operations.get",)} | {f"bucket acme-{name}": ("storage.objects.restore",) for name in "bcd"}
+    findings = found("missing_permissions", an_estate(policy=policy, journal=replace(SOUND, rights=RIGHTS.but(missing=lacking))))
+    assert [finding.why.removeprefix("Needed for ").partition(": ")[0] for finding in findings] == [
+        "delete_noncurrent", "the rule about the runs runs/{run}/", "what the policy asked for then", "scale_to_zero",
+    ]  # fmt: skip
 
 
 def test_permissions_that_nobody_tested() -> None:
@@ -276,5 +339,7 @@ def test_what_could_not_be_looked_at(need: Need, what: str, on: str, granted: st
         f"{what} could not be looked at: permission denied",
         (f"gcloud {granted}",),
     )
+    (function,) = found("blanks", an_estate(runtime="python313", gaps=(Gap(need, what, "permission denied", denied=True, on=on),)))
+    assert function.mend == (f"gcloud {granted}".replace("user:YOU", "serviceAccount:AUDIT_SERVICE_ACCOUNT"),)
     (away,) = found("blanks", an_estate(gaps=(Gap(need, what, "is away", on=on),)))
     assert (away.severity, away.mend) == ("medium" if need == "journal" else "low", ())
