@@ -30,6 +30,14 @@ def task(event: CloudEvent) -> None:
 
 
 @functions_framework.http
+def slack_action(request: Request) -> Response:
+    """A button that was pressed in Slack, or a command that was typed there."""
+    from functions import slack_action as slack  # the other targets need none of it
+
+    return slack.answer(request)
+
+
+@functions_framework.http
 def audit(request: Request) -> Response:
     """The report: where the money goes, and what would happen."""
     from functions import audit as audits  # the other targets need none of it

@@ -25,7 +25,15 @@ def task(event: CloudEvent) -> None:
 
     def answer(watchdog: Watchdog) -> None:
         asked = events.task(event.get_data())
-        _said(watchdog.tick() if asked["task"] == "tick" else [watchdog.resume(asked["entry"])])
+        if asked["task"] == "slack":
+            from functions.slack_desk import desk  # only who answers people needs it
+
+            desk().answer(asked["request"])
+        elif asked["task"] == "resume":
+            _said([watchdog.resume(asked["entry"])])
+        else:
+            _said(watchdog.tick())
+            _sweep(watchdog)
 
     _settle(answer)
 
@@ -51,6 +59,15 @@ def storage_event(event: CloudEvent) -> None:
             _said(signs)
 
     _settle(answer)
+
+
+def _sweep(watchdog: Watchdog) -> None:
+    """Sort out what was kept while Slack could not be reached, and what people asked for there."""
+    from functions.slack_desk import desk
+    from shared.backlog import Backlog
+
+    desk().sweep()
+    Backlog(watchdog).sort_out()
 
 
 def _said(outcomes: Sequence[Outcome]) -> None:

@@ -25,7 +25,7 @@ from shared.cloud.tasks import PubSubTasks
 from shared.errors import SettingsError, WatchdogError
 from shared.pace import Pacer
 from shared.policy import Policy, parse
-from shared.ports import World
+from shared.ports import Messenger, World
 from shared.runs import Watch
 from shared.settings import Settings
 from shared.watchdog import Watchdog
@@ -151,11 +151,22 @@ def _world(found: Settings) -> World:
             "worker_pool": CloudRunWorkerPools(found.run_host),
         },
         objects=GcsObjectStore(),
-        messenger=SlackMessenger(found.slack_token, found.slack_api_url) if found.slack_token else None,
+        messenger=_messenger(found),
         tasks=PubSubTasks(found.tasks_topic) if found.tasks_topic else None,
         clock=SystemClock(),
         permissions=CallersPermissions(found.projects_host),
     )
+
+
+def _messenger(found: Settings) -> Messenger | None:
+    """Slack as it is set up: as an app, or as an incoming webhook where there is no token."""
+    if found.slack_token:
+        return SlackMessenger(found.slack_token, found.slack_api_url)
+    if found.slack_webhook:
+        from shared.cloud.slack_webhook import SlackWebhook
+
+        return SlackWebhook(found.slack_webhook)
+    return None
 
 
 def sight(found: Settings) -> Sight:

@@ -54,7 +54,9 @@ class Applier:
 
     def guard(self, unknown: frozenset[str] = frozenset()) -> planning.Guard:
         """Who is never touched now; `unknown` matters to new plans alone, since a recorded target has its state to put back."""
-        return planning.Guard(self.policy.protect, self.journal.holds().record, self.itself, self.world.clock.now(), unknown)
+        return planning.Guard(
+            self.policy.protect, self.journal.holds().record, self.itself, self.world.clock.now(), unknown, self.policy.slack
+        )
 
     def survey(self, session: Session) -> tuple[list[Entry], frozenset[str]]:
         """The other entries that may hold resources, and what unreadable ones may hold."""

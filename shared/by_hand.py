@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
 
 from shared import plan as planning
-from shared.entry import HELD, Entry, approve, ask_undo, cancel
+from shared.entry import Entry, approve, ask_undo, cancel
 from shared.errors import CloudError, Conflict, Gone, JournalError, Unavailable, UnsafePlan
 from shared.job import UNDOABLE
 from shared.journal import BUDGET_ENTRIES, Holds, Survey
@@ -89,16 +89,24 @@ class ByHand:
         Raises:
             Gone: No entry has parked such a resource.
         """
-        outcomes = []
-        for entry in sorted(self.watchdog.journal.survey(BUDGET_ENTRIES).entries, key=Entry.rank):
-            meant = frozenset(
-                target.resource for target in entry.targets if target.status in HELD and name in (target.resource, target.short_name)
-            )
-            if meant:
-                outcomes.append(self._change(entry.key, partial(_undo_of, by=self.by, resources=meant)))
+        entries = self.watchdog.journal.survey(BUDGET_ENTRIES).entries
+        meant = frozenset(target.resource for entry in entries for target in entry.parked() if name in (target.resource, target.short_name))
+        outcomes = self.restore_resources(entries, meant)
         if not outcomes:
             raise Gone(f"nothing called {name!r} is parked; `python -m functions list` names what is")
         return outcomes
+
+    def restore_resources(self, entries: Iterable[Entry], resources: frozenset[str]) -> list[Outcome]:
+        """Put back these resources, by their full names, in each of these entries that parked them."""
+        outcomes = []
+        for entry in sorted(entries, key=Entry.rank):
+            meant = frozenset(target.resource for target in entry.parked()) & resources
+            if meant:
+                outcomes.append(self._change(entry.key, partial(_undo_of, by=self.by, resources=meant)))
+        # What a higher step took over is put back by its entry, and only then by that of the lower one.
+        waiting = [outcome.entry for outcome in outcomes if outcome.what == "carried on"]
+        done = {outcome.entry: outcome for outcome in self.watchdog.carry_on_all(waiting)} if len(outcomes) > 1 else {}
+        return [done.get(outcome.entry, outcome) for outcome in outcomes]
 
     def approve(self, key: str) -> Outcome:
         """Say yes to the steps that wait for it.
@@ -106,8 +114,8 @@ class ByHand:
         Raises:
             Gone: There is nothing to approve.
         """
-        self._raise_if_idle(key, partial(approve, by=self.by), "approve")
-        return self._change(key, lambda entry, _: approve(entry, by=self.by))
+        self._raise_if_idle(key, approve, "approve")
+        return self._change(key, lambda entry, now: approve(entry, by=self.by, now=now))
 
     def cancel(self, key: str) -> Outcome:
         """Call off the steps that have not been carried out.
@@ -115,27 +123,32 @@ class ByHand:
         Raises:
             Gone: There is nothing to call off any more.
         """
-        self._raise_if_idle(key, partial(cancel, by=self.by), "call off")
-        return self._change(key, lambda entry, _: cancel(entry, by=self.by))
+        self._raise_if_idle(key, cancel, "call off")
+        return self._change(key, lambda entry, now: cancel(entry, by=self.by, now=now))
 
-    def _raise_if_idle(self, key: str, change: Callable[[Entry], Entry], what: str) -> None:
+    def _raise_if_idle(self, key: str, change: Callable[..., Entry], what: str) -> None:
         entry = self.entry(key)
-        if entry.job and change(entry) == entry:
+        if entry.job and change(entry, by=self.by, now=self.watchdog.world.clock.now()) == entry:
             undo = f"; to undo it: python -m functions restore --entry {key}" if entry.job.stage in UNDOABLE else ""
             raise Gone(f"{key} has nothing to {what}: it is {entry.job.stage} already{undo}")
 
     def hold(self, name: str, until: datetime) -> None:
         """Protect every resource of this short or full name until then; a time that has passed ends the hold."""
+        self.hold_all([name], until)
+
+    def hold_all(self, names: Sequence[str], until: datetime) -> None:
+        """The same for several at once."""
         for _ in range(TRIES):
             kept = self.watchdog.journal.holds()
             now = self.watchdog.world.clock.now()
             current = {each: end for each, end in kept.record.until.items() if end > now}
-            holds = Holds(until={**current, name: until}, by={**{each: kept.record.by.get(each, "") for each in current}, name: self.by})
+            by = {each: kept.record.by.get(each, "") for each in current}
+            holds = Holds(until=current | dict.fromkeys(names, until), by=by | dict.fromkeys(names, self.by))
             try:
                 return self.watchdog.journal.save_holds(kept, holds)
             except Conflict:
                 continue
-        raise Unavailable("others write the holds all the time; try again", resource=name)
+        raise Unavailable("others write the holds all the time; try again", resource=", ".join(names))
 
     def sees(self, name: str) -> bool:
         """Whether any resource of this short or full name is there, in the policy's projects and regions."""

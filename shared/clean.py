@@ -20,7 +20,7 @@ from shared.letter import Letter
 from shared.look import PORTION, Look
 from shared.manifest import unpack
 from shared.model import BucketFacts, StorageObject
-from shared.outbox import deliver, write
+from shared.outbox import Outbox, write
 from shared.policy import Policy
 from shared.ports import Answer, Tasks, World
 from shared.session import Session
@@ -80,7 +80,7 @@ class Cleaner:
         finished = self._go_on(session)
         if finished:
             self._tell(session)
-        deliver(session, self.world)
+        Outbox(self.world, self.policy, session).deliver()
         return finished
 
     def _go_on(self, session: Session) -> bool:
@@ -197,7 +197,7 @@ class Cleaner:
         job, now = _job(session), self.world.clock.now()
         sign, facts = duty.check(), self._facts(job, duty)
         look = Look(
-            job.but(sign=sign, seen=Bucket.seen(facts)), duty, self.world.objects, now, self.journal.keep_manifest if record else None,
+            job.but(sign=sign, seen=Bucket.seen(facts), channel=self.policy.slack.route(facts.labels)), duty, self.world.objects, now, self.journal.keep_manifest if record else None,
             self.journal.manifests(session.entry.key), self.portion,
         )  # fmt: skip
         seen = look.go(lambda: self.world.clock.monotonic() >= self.deadline, session.glance)
@@ -466,7 +466,8 @@ class Cleaner:
         if not job.news() or job.parent:
             return
         if letter := self._letter(session):
-            write(session, letter, self.policy.slack.channel, self.world.clock.now())
+            asks = job.stage in ("waiting", "refused", "noticed", "planning", "working", "undoing")
+            write(session, letter, job.channel or self.policy.slack.channel, self.world.clock.now(), panel="whole", broadcast=asks)
         elif job.stage not in ENDED:
             return  # what nobody was told of is not on record as told
         _put(session, job.but(told=job.stage, told_reason=job.reason, told_hindrance=job.hindrance))

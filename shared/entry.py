@@ -49,6 +49,7 @@ class StepRecord(Record):
             (a person may approve it once the policy is mended), or ``cancelled``.
         opens_at: When a waiting step opens.
         decided_by: Who approved or cancelled it.
+        decided_at: And when.
         told: Whether people were told of its present state.
     """
 
@@ -59,6 +60,7 @@ class StepRecord(Record):
     state: StepState
     opens_at: datetime | None = None
     decided_by: str = ""
+    decided_at: datetime | None = None
     told: bool = False
 
 
@@ -103,6 +105,9 @@ class TargetRecord(Record):
         reparks: How often it was parked again after it had come back.
         drift_told_at: When people were last told that it came back.
         undo_by: Who asked for it to be put back.
+        channel: Where its owners are told of it; empty where that is the policy's channel.
+        parked_at: When it was first seen to be as wanted.
+        back_at: When it was put back, or left to somebody else.
     """
 
     resource: str
@@ -128,6 +133,9 @@ class TargetRecord(Record):
     reparks: int = 0
     drift_told_at: datetime | None = None
     undo_by: str = ""
+    channel: str = ""
+    parked_at: datetime | None = None
+    back_at: datetime | None = None
 
     @property
     def place(self) -> Place:
@@ -187,6 +195,11 @@ class MessageRecord(Record):
         attempts: How often sending failed.
         not_before: When to try again.
         error: What Slack last answered.
+        thread: The name of the budget's thread that it is an answer in; empty where it is none.
+        broadcast: Whether an answer is shown in the channel, too.
+        panel: Which buttons it bears for as long as there is something to decide: none, those of the whole entry, or those for what its channel is
+            told of. Its text and blocks are kept until another message bears them.
+        shown: What its buttons were when they were last brought up to date.
     """
 
     id: str
@@ -199,6 +212,10 @@ class MessageRecord(Record):
     attempts: int = 0
     not_before: datetime | None = None
     error: str = ""
+    thread: str = ""
+    broadcast: bool = False
+    panel: Literal["", "whole", "part"] = ""
+    shown: str = ""
 
 
 class Lease(Record):
@@ -247,6 +264,7 @@ class Entry(Record):
         claimed: Whether its steps are known to stand in the budget's own record, so that no other entry carries them out.
         begun: The entries that its steps began, each about the objects of a bucket.
         job: What is done to the objects of a bucket, for an entry that is about that and has no steps.
+        shown_at: When what Slack shows of it is to be brought up to date, where that could not be done at once.
     """
 
     schema_version: int = SCHEMA
@@ -267,6 +285,7 @@ class Entry(Record):
     claimed: bool = False
     begun: tuple[str, ...] = ()
     job: jobs.Job | None = None
+    shown_at: datetime | None = None
 
     def with_targets(self, changed: Iterable[TargetRecord]) -> Entry:
         """The same entry with these targets in place of those of the same resource, new ones at the end."""
@@ -312,6 +331,7 @@ class Entry(Record):
         times.extend(target.retry_at or now for target in self.targets if target.status in UNSETTLED)
         times.extend(place.retry_at for place in self.unseen)
         times.extend(message.not_before or now for message in self.messages if message.sent_at is None)
+        times.extend([self.shown_at] if self.shown_at else ())
         if any(target.status == "verified" for target in self.targets):
             times.append(self.look_at or now)
         if self.job and (at := self.job.due(now, FAR)):
@@ -335,6 +355,14 @@ def doubted(entry: Entry) -> Entry:
     return entry.with_targets(target.but(maybe=True) for target in entry.targets if target.status in ("intended", "failed"))
 
 
+def dated(target: TargetRecord, now: datetime) -> TargetRecord:
+    """The target with the time at which it was parked or put back, where that was just now."""
+    if target.status == "verified" and target.parked_at is None:
+        return target.but(parked_at=now)
+    ended = target.status in ("restored", "left") and target.parked_at and target.back_at is None
+    return target.but(back_at=now) if ended else target
+
+
 def ask_undo(entry: Entry, *, by: str, now: datetime, resources: frozenset[str] | None = None) -> Entry:
     """Ask for what is parked to be put back: everything, or the named resources alone.
 
@@ -349,25 +377,30 @@ def ask_undo(entry: Entry, *, by: str, now: datetime, resources: frozenset[str] 
     if resources is not None:
         return changed
     if entry.job:
-        changed = changed.but(job=jobs.ask_undo(entry.job, by=by))
-    steps = tuple(
-        step if step.state in ("planned", "cancelled") else step.but(state="cancelled", decided_by=by, told=False) for step in entry.steps
-    )
+        changed = changed.but(job=jobs.ask_undo(entry.job, by=by, now=now))
+    steps = tuple(_called_off(step, by, now) for step in entry.steps)
     return changed.but(steps=steps, unseen=(), undo=entry.undo or Undo(by=by, at=now))
 
 
-def approve(entry: Entry, *, by: str) -> Entry:
+def approve(entry: Entry, *, by: str, now: datetime) -> Entry:
     """Open the steps that wait for a yes, or that a limit refused."""
-    steps = (step.but(state="open", decided_by=by, told=False) if step.state in ("approval", "refused") else step for step in entry.steps)
-    return entry.but(steps=tuple(steps), job=entry.job and jobs.approve(entry.job, by=by))
-
-
-def cancel(entry: Entry, *, by: str) -> Entry:
-    """Call off every step that has not been carried out."""
     steps = (
-        step if step.state in ("planned", "cancelled") else step.but(state="cancelled", decided_by=by, told=False) for step in entry.steps
+        step.but(state="open", decided_by=by, decided_at=now, told=False) if step.state in ("approval", "refused") else step
+        for step in entry.steps
     )
-    return entry.but(steps=tuple(steps), unseen=(), job=entry.job and jobs.cancel(entry.job, by=by))
+    return entry.but(steps=tuple(steps), job=entry.job and jobs.approve(entry.job, by=by, now=now))
+
+
+def cancel(entry: Entry, *, by: str, now: datetime) -> Entry:
+    """Call off every step that has not been carried out."""
+    steps = tuple(_called_off(step, by, now) for step in entry.steps)
+    return entry.but(steps=steps, unseen=(), job=entry.job and jobs.cancel(entry.job, by=by, now=now))
+
+
+def _called_off(step: StepRecord, by: str, now: datetime) -> StepRecord:
+    if step.state in ("planned", "cancelled"):
+        return step
+    return step.but(state="cancelled", decided_by=by, decided_at=now, told=False)
 
 
 def open_due_steps(entry: Entry, now: datetime) -> Entry:

@@ -182,6 +182,8 @@ class Job(Record):
         reason: Why it was left alone, refused, or cannot go on.
         approved_by: Who approved it although a limit refused it.
         decided_by: Who called it off, or asked for it to be undone.
+        decided_at: When that was decided, or that it goes on although a limit refused it.
+        channel: Where its owners are told of it; empty where that is the policy's channel.
         undo_until: Until when it can be undone; None where nothing changed, or where there is no end to it.
         undone_at: When it was put back.
         planned_at: When what it is to change was looked at last.
@@ -211,6 +213,8 @@ class Job(Record):
     reason: str = ""
     approved_by: str = ""
     decided_by: str = ""
+    decided_at: datetime | None = None
+    channel: str = ""
     undo_until: datetime | None = None
     undone_at: datetime | None = None
     planned_at: datetime | None = None
@@ -286,28 +290,28 @@ def _superseded(portion: Portion) -> Portion:
     return portion.but(superseded=True, left=0, failed=0, named=(), changed=changed, changed_bytes=size)
 
 
-def approve(job: Job, *, by: str) -> Job:
+def approve(job: Job, *, by: str, now: datetime) -> Job:
     """Let it go on although a limit refused it; it is looked at again all the same."""
-    return afresh(job).but(approved_by=by) if job.stage == "refused" else job
+    return afresh(job).but(approved_by=by, decided_at=now) if job.stage == "refused" else job
 
 
-def cancel(job: Job, *, by: str) -> Job:
+def cancel(job: Job, *, by: str, now: datetime) -> Job:
     """Call off what is left of it; what was changed can be put back."""
     if job.stage == "working":
-        return job.but(stopping=f"called off by {by}", decided_by=by, due_at=None)
+        return job.but(stopping=f"called off by {by}", decided_by=by, decided_at=now, due_at=None)
     if job.stage not in CALLED_OFF:
         return job
     if job.begun:
-        return job.but(stage="done", decided_by=by, due_at=None, reason=f"called off by {by}")
-    return job.but(stage="cancelled", decided_by=by, due_at=None, reason="")
+        return job.but(stage="done", decided_by=by, decided_at=now, due_at=None, reason=f"called off by {by}")
+    return job.but(stage="cancelled", decided_by=by, decided_at=now, due_at=None, reason="")
 
 
-def ask_undo(job: Job, *, by: str) -> Job:
+def ask_undo(job: Job, *, by: str, now: datetime) -> Job:
     """Ask for what it changed to be put back; what has not begun is called off."""
     if job.stage not in UNDOABLE and not (job.stage in CALLED_OFF and job.begun):
-        return cancel(job, by=by)
+        return cancel(job, by=by, now=now)
     portions = tuple(portion.but(settled=0, back=0, untouched=0, lost=0, failed=0, named=()) for portion in job.portions if portion.begun)
-    return job.but(stage="undoing", decided_by=by, portions=portions, due_at=None, attempts=0, tries=0, reason="")
+    return job.but(stage="undoing", decided_by=by, decided_at=now, portions=portions, due_at=None, attempts=0, tries=0, reason="")
 
 
 def rule_id(bucket: str, runs: str) -> str:

@@ -7,6 +7,10 @@ holds.json                  services that a person protects for a time
 manifests/KEY/NAME          the objects that an entry is about to change, written before the first of them is
 rules/ID.json               what one rule about artifacts deleted lately, and how far its look for abandoned runs is
 watch.json                  since when budgets are silent, and what people were told of it
+rights.json                 what the watchdog found that it may and may not do
+threads/ACCOUNT/ID/DAY.json where the headline of a budget's period stands in Slack, and what belongs below it
+requests/ID.json            what people asked for in Slack, from the moment it came until it cannot come again
+delivery.json               the channels that Slack does not take messages for
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from urllib.parse import quote, unquote
 from pydantic import BaseModel, ValidationError
 
 from shared.blind import Voice, Watch
+from shared.conversation import Delivery, Request, Thread
 from shared.entry import SCHEMA, Entry
 from shared.errors import Conflict, JournalError
 from shared.ledger import Ledger
@@ -32,6 +37,7 @@ from shared.rights import Rights
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 _OPEN, _CLOSED, _BUDGETS, _HOLDS = "entries/", "closed/", "budgets/", "holds.json"
 _MANIFESTS, _RULES, _WATCH, _RIGHTS = "manifests/", "rules/", "watch.json", "rights.json"
+_THREADS, _REQUESTS, _DELIVERY = "threads/", "requests/", "delivery.json"
 BUDGET_ENTRIES = "budget-"
 """How the keys of entries begin that may hold resources."""
 _RESOURCE = re.compile(rb'"(projects/[^"]+/locations/[^"]+/[^"/]+/[^"/]+)"')
@@ -329,6 +335,63 @@ class Journal:
             Conflict: Somebody else wrote it meanwhile.
         """
         return Kept(watch, self._bucket.write(_WATCH, watch.model_dump_json().encode(), generation=kept.generation if kept else 0))
+
+    # Slack
+
+    def thread(self, name: str) -> Kept[Thread] | None:
+        """The thread of this name, or None."""
+        return self._read(f"{_THREADS}{name}.json", Thread)
+
+    def save_thread(self, kept: Kept[Thread] | None, thread: Thread) -> Kept[Thread]:
+        """Replace what is known of a thread.
+
+        Raises:
+            Conflict: Somebody else wrote it meanwhile.
+        """
+        data = thread.model_dump_json().encode()
+        return Kept(thread, self._bucket.write(f"{_THREADS}{thread.name}.json", data, generation=kept.generation if kept else 0))
+
+    def request(self, key: str) -> Kept[Request] | None:
+        """What somebody asked for in Slack, or None."""
+        return self._read(f"{_REQUESTS}{key}.json", Request)
+
+    def save_request(self, kept: Kept[Request] | None, request: Request) -> Kept[Request]:
+        """Record a request, or what became of it.
+
+        Raises:
+            Conflict: It is recorded already, or somebody else works on it.
+        """
+        data, name = request.model_dump_json().encode(), f"{_REQUESTS}{request.key}.json"
+        metadata = {"due": request.due.isoformat(), "open": "yes" if request.open else "no"}
+        return Kept(request, self._bucket.write(name, data, generation=kept.generation if kept else 0, metadata=metadata))
+
+    def requests(self, now: datetime) -> list[tuple[str, bool]]:
+        """The keys of the requests that are due, and whether something is still to be done about each; what says no time is due."""
+        listed = self._bucket.list(_REQUESTS)
+        return [
+            (each.name.removeprefix(_REQUESTS).removesuffix(".json"), each.metadata.get("open") == "yes")
+            for each in listed
+            if _instant(each.metadata.get("due", "")) <= now
+        ]
+
+    def forget_request(self, key: str) -> None:
+        """Delete a request that cannot come again."""
+        name = f"{_REQUESTS}{key}.json"
+        stored = self._bucket.read(name)
+        if stored:
+            self._bucket.delete(name, generation=stored.generation)
+
+    def delivery(self) -> Kept[Delivery] | None:
+        """The channels that Slack does not take messages for, or None."""
+        return self._read(_DELIVERY, Delivery)
+
+    def save_delivery(self, kept: Kept[Delivery] | None, delivery: Delivery) -> Kept[Delivery]:
+        """Replace what is known of the channels.
+
+        Raises:
+            Conflict: Somebody else wrote it meanwhile.
+        """
+        return Kept(delivery, self._bucket.write(_DELIVERY, delivery.model_dump_json().encode(), generation=kept.generation if kept else 0))
 
     # rights
 

@@ -25,6 +25,12 @@ class Letter:
     blocks: tuple[dict[str, Any], ...]
 
 
+def unsigned(header: str, said: Iterable[Part]) -> Letter:
+    """Put a message together that says the same for as long as it is so; it is kept up to date, so it names no time of writing."""
+    parts = [*said]
+    return Letter(as_text(header, parts, more=""), as_blocks(header, parts, more=""))
+
+
 def letter(header: str, said: Iterable[Part], now: datetime, entry: Entry | None = None) -> Letter:
     """Put a message together; it is signed with the entry that it speaks of and the time."""
     written = f"written {stamp(now)}"

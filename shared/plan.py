@@ -13,11 +13,13 @@ from shared.entry import Drift, Entry, StepRecord, TargetRecord, UntouchedRecord
 from shared.errors import UnsafePlan
 from shared.journal import Holds
 from shared.model import Resource
-from shared.policy import Limits, Protect
+from shared.policy import Limits, Protect, SlackRules
 from shared.select import Selector
 
 SHARE_APPLIES_FROM = 10
 """Below so many resources a share of them says nothing."""
+EVERYONE = SlackRules()
+"""Who is told where the policy names nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Guard:
         itself: The watchdog's own project and service name, empty where it runs on no service.
         now: For the holds.
         unknown: Resources that stand in entries of the journal that cannot be read: what was there before them is not known.
+        slack: Who is told of what.
     """
 
     protect: Protect
@@ -37,6 +40,7 @@ class Guard:
     itself: tuple[str, str]
     now: datetime
     unknown: frozenset[str] = frozenset()
+    slack: SlackRules = EVERYONE
 
     def reason(self, resource: Resource, selector: Selector) -> str | None:
         """Why the resource must not be touched, or None."""
@@ -268,7 +272,7 @@ def _decide(resource: Resource, asked: Sequence[_Asked], guard: Guard, held: Tar
         before = blend(chosen.changes.groups(resource.state, ours, held.before), live=resource.state, ours=ours, original=held.before)
     return TargetRecord(
         resource=resource.name, kind=resource.kind, use=use, step=chosen.step.key, before=before, found=dict(resource.state), rank=rank,
-        wanted=dict(move.wanted), saving=move.saving, remains=move.remains, last_modifier=resource.last_modifier,
+        wanted=dict(move.wanted), saving=move.saving, remains=move.remains, last_modifier=resource.last_modifier, channel=guard.slack.route(resource.labels),
     )  # fmt: skip
 
 

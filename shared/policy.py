@@ -195,8 +195,12 @@ class SlackRules(Part):
         default={}, description="Other channels for resources that carry a label: {label: {value: channel}}."
     )
     approvers: tuple[Annotated[str, AfterValidator(_approver)], ...] = Field(
-        default=(), description="Ids of the users and user groups who may approve; where empty, anyone in the channel."
+        default=(), description="Ids of the users and user groups who may change anything in Slack; where empty, anyone in the channel."
     )
+
+    def route(self, labels: Mapping[str, str]) -> str:
+        """Where the owners of what carries these labels are told of it, by the first label that the policy names; empty where in `channel`."""
+        return next((channels[labels[key]] for key, channels in self.routes.items() if labels.get(key) in channels), "")
 
 
 class Policy(Part):

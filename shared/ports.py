@@ -254,20 +254,72 @@ class Posted:
 
 
 class Messenger(Protocol):
-    """Slack."""
+    """Slack.
 
-    def post(self, channel: str, text: str, blocks: Sequence[Mapping[str, Any]], *, reference: str) -> Posted:
+    Attributes:
+        talks_back: Whether messages can be answered, changed and pressed; an incoming webhook only takes them.
+    """
+
+    talks_back: bool
+
+    def post(
+        self, channel: str, text: str, blocks: Sequence[Mapping[str, Any]], *, reference: str, thread: str = "", broadcast: bool = False
+    ) -> Posted:
         """Post a message; `reference` is kept in its metadata.
+
+        Args:
+            channel: Its name or id.
+            text: The whole of it in short.
+            blocks: The same as Block Kit; may be empty.
+            reference: What it is found by.
+            thread: The timestamp of the message that it answers; empty where it stands by itself.
+            broadcast: Whether an answer is shown in the channel, too.
 
         Raises:
             Unavailable: Slack asks for patience or does not answer; the message may or may not have arrived.
             Refused: Slack does not take this message.
             Denied: The token is not valid, or the app is not in the channel.
+            Gone: The message that it answers was deleted.
         """
         ...
 
-    def find(self, channel: str, reference: str, *, since: datetime) -> Posted | None:
-        """The message with this reference in its metadata that was posted since then, if any can be seen."""
+    def update(self, posted: Posted, text: str, blocks: Sequence[Mapping[str, Any]]) -> None:
+        """Change what a message says; whatever its metadata is, it stays.
+
+        Raises:
+            Gone: The message was deleted.
+            CloudError: As for a new one.
+        """
+        ...
+
+    def find(self, channel: str, reference: str, *, since: datetime, thread: str = "") -> Posted | None:
+        """The message with this reference in its metadata that was posted since then, in the channel or in a thread, if any can be seen."""
+        ...
+
+    def members(self, group: str) -> frozenset[str]:
+        """The ids of the users in a user group.
+
+        Raises:
+            CloudError: They cannot be seen.
+        """
+        ...
+
+    def answer(self, address: str, text: str) -> None:
+        """Answer a person's request at the address that came with it; only that person sees it.
+
+        Raises:
+            Gone: The address has been used too often, or for too long.
+            Refused: It is no address of Slack's.
+            Unavailable: Slack does not answer.
+        """
+        ...
+
+    def whisper(self, channel: str, user: str, text: str) -> None:
+        """Say something in a channel that only this person sees.
+
+        Raises:
+            CloudError: As for a message.
+        """
         ...
 
 
@@ -276,6 +328,10 @@ class Tasks(Protocol):
 
     def resume(self, entry: str) -> None:
         """Ask for the entry to be carried on by a fresh invocation."""
+        ...
+
+    def answer(self, request: str) -> None:
+        """Ask for what a person asked for in Slack to be done by a fresh invocation."""
         ...
 
 

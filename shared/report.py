@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 from shared import report_parts as parts
-from shared.entry import Entry, TargetRecord
+from shared.conversation import Outage
+from shared.entry import Entry, MessageRecord, TargetRecord
 from shared.letter import Letter, letter
 from shared.slack_text import Part, clean, code, plural, prose, stamp
 
 _LONG = 1500
+NOWHERE: Mapping[str, int] = MappingProxyType({})
 _FOR_SERVICES = (
     f"• Terraform: {code('lifecycle { ignore_changes = [scaling, template[0].scaling] }')} keeps the next apply from bringing them back.",
     "• A deployment: let it leave the scaling alone.",
@@ -21,13 +24,21 @@ _FOR_BUCKETS = (
 )
 
 
-def reached(entry: Entry, *, carried_out: Sequence[TargetRecord], preview: Sequence[TargetRecord] = (), now: datetime) -> Letter:
+def reached(
+    entry: Entry,
+    *,
+    carried_out: Sequence[TargetRecord],
+    preview: Sequence[TargetRecord] = (),
+    elsewhere: Mapping[str, int] = NOWHERE,
+    now: datetime,
+) -> Letter:
     """Steps were reached: what was done about it, what comes later, what waits for a person, and how to undo it.
 
     Args:
         entry: The plan.
         carried_out: What this message tells of.
         preview: What the steps that wait would change now.
+        elsewhere: How many more are told of in other channels.
         now: The time of writing.
     """
     said = [
@@ -38,6 +49,7 @@ def reached(entry: Entry, *, carried_out: Sequence[TargetRecord], preview: Seque
         *parts.begun(entry),
         *parts.to_come(entry, preview, now),
         *parts.called_off(entry),
+        *parts.elsewhere(elsewhere),
         *parts.remains(carried_out),
         *parts.unseen(entry, now),
         *parts.untouched(entry),
@@ -162,6 +174,25 @@ def unreadable(*, name: str, detail: str, now: datetime) -> Letter:
         ),
     ]
     return letter("A journal entry cannot be read", said, now)
+
+
+def delivered_late(messages: Sequence[MessageRecord], *, outage: Outage, now: datetime) -> Letter:
+    """What was said while Slack could not be reached, in one message.
+
+    Args:
+        messages: What was kept, the oldest first.
+        outage: Why.
+        now: The time of writing.
+    """
+    lines = tuple(
+        f"• {stamp(each.created)} · {prose(each.text.split(chr(10), 1)[0], 160)} · {code(each.id.rsplit('/', 1)[0], 120)}"
+        for each in messages
+    )
+    said = [
+        Part(tail=f"Slack did not take messages for this channel since {stamp(outage.since)}: {prose(outage.reason, 300)}"),
+        Part(title=f"SAID MEANWHILE ({len(messages):,})", lines=lines, tail=f"All of each: {code('python -m functions show KEY')}"),
+    ]
+    return letter(f"Late: {plural(len(messages), 'message')} that could not be delivered", said, now)
 
 
 def outcome_text(entry: Entry, *, recorded: bool = True) -> str:

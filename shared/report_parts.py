@@ -278,6 +278,13 @@ def called_off(entry: Entry) -> Iterator[Part]:
         yield Part(title=f"CALLED OFF ({len(steps):,})", lines=lines)
 
 
+def elsewhere(counts: Mapping[str, int]) -> Iterator[Part]:
+    """That others are told of the rest."""
+    if counts:
+        told = ", ".join(f"{count:,} in {code(channel)}" for channel, count in sorted(counts.items()))
+        yield Part(tail=f"Told to their own teams: {told}", small=True)
+
+
 # the rest
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from shared.entry import Entry, Lease, TargetRecord, doubted
+from shared.entry import Entry, Lease, TargetRecord, dated, doubted
 from shared.journal import Journal, Kept
 from shared.ports import Clock
 
@@ -50,6 +50,11 @@ class Session:
         return cls(journal, clock, owner, journal.save(kept, leased, now))
 
     @property
+    def owner(self) -> str:
+        """Whose hands these are."""
+        return self._owner
+
+    @property
     def entry(self) -> Entry:
         """The entry as it is in memory."""
         if self._results:
@@ -64,7 +69,7 @@ class Session:
 
     def result(self, target: TargetRecord) -> None:
         """Change one target in memory."""
-        self._results[target.resource] = target
+        self._results[target.resource] = dated(target, self._clock.now())
 
     def save(self, *, confirm: bool = False) -> None:
         """Save the entry with a renewed lease, and read it back where something will be changed on its word."""

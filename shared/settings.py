@@ -58,6 +58,7 @@ class Settings:
     slack_token: str | None = field(default=None, repr=False)
     slack_signing_secret: str | None = field(default=None, repr=False)
     slack_api_url: str = DEFAULT_SLACK_API_URL
+    slack_webhook: str | None = field(default=None, repr=False)
     run_host: str | None = None
     budgets_host: str | None = None
     billing_host: str | None = None
@@ -69,7 +70,7 @@ class Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must not stand in any log."""
-        return tuple(secret for secret in (self.slack_token, self.slack_signing_secret) if secret)
+        return tuple(secret for secret in (self.slack_token, self.slack_signing_secret, self.slack_webhook) if secret)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], *, deployed: bool = True) -> Settings:
@@ -101,6 +102,7 @@ class Settings:
             slack_token=read.secret("SLACK_BOT_TOKEN"),
             slack_signing_secret=read.secret("SLACK_SIGNING_SECRET"),
             slack_api_url=read.url("SLACK_API_URL") or DEFAULT_SLACK_API_URL,
+            slack_webhook=read.webhook("SLACK_WEBHOOK_URL"),
             run_host=read.host("CLOUD_RUN_EMULATOR_HOST"),
             budgets_host=read.host("BILLING_BUDGETS_EMULATOR_HOST"),
             billing_host=read.host("CLOUD_BILLING_EMULATOR_HOST"),
@@ -144,6 +146,12 @@ class _Reader:
     def url(self, name: str) -> str | None:
         found = self.text(name, r"https?://\S+", "an http:// or https:// address", DEFAULT_SLACK_API_URL)
         return f"{found.rstrip('/')}/" if found else None
+
+    def webhook(self, name: str) -> str | None:
+        found = self.raw(name)
+        if found and not re.fullmatch(r"https?://[!-~]+", found):  # the address is a secret, so it is not shown
+            self.faults.append(f"{name} is not an http:// or https:// address: copy it anew from the app's page, under Incoming Webhooks")
+        return found or None
 
     def secret(self, name: str) -> str | None:
         found = self.raw(name)

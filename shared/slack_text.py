@@ -79,6 +79,20 @@ def code(text: str, limit: int = 80) -> str:
     return f"`{_clip([_ESCAPES.get(char, char) for char in inside], limit)}`"
 
 
+def verbatim(lines: Sequence[str], *, room: int = TEXT - 200, more: str = "") -> str:
+    """Lines as they are, in a code block that nothing in them can end, as many as there is room for.
+
+    Args:
+        lines: Not yet made safe.
+        room: UTF-16 units at most.
+        more: How to see what is left out.
+    """
+    safe = [
+        "".join(_ESCAPES.get(char, char) for char in "".join(_visible(char) for char in line).replace("`", "'").rstrip()) for line in lines
+    ]
+    return "\n".join(["```", *_fold(safe, most=len(safe), room=room, more=more), "```"])
+
+
 def _visible(char: str) -> str:
     kind = unicodedata.category(char)
     if kind in ("Cc", "Zl", "Zp"):

@@ -16,7 +16,7 @@ from shared import burn, report
 from shared.apply import Applier
 from shared.clean import Cleaner
 from shared.duty import duty_of
-from shared.entry import NEXT_PERIOD, Entry, Lease, MessageRecord, StepRecord, UseRecord, ask_undo
+from shared.entry import NEXT_PERIOD, Entry, Lease, MessageRecord, StepRecord, UseRecord, ask_undo, cancel
 from shared.errors import CloudError, Conflict, Denied, EventRejected, Gone, JournalError, Refused, Unavailable
 from shared.job import Job, Sign, parts_of, run_key
 from shared.journal import BUDGET_ENTRIES, BudgetState, Journal, Kept, SeriesPoint
@@ -31,6 +31,7 @@ from shared.runs import Suspect, says
 from shared.self_test import SelfTest
 from shared.session import LEASE, Session
 from shared.sweep import Sweeper
+from shared.threads import Threads
 from shared.verdict import LeftAlone
 from shared.work import Worker
 
@@ -92,6 +93,11 @@ class Watchdog:
         """The hands for what runs."""
         return Worker(Applier(self.world, self.policy, (self.project, self.service), self.deadline, self.pacer))
 
+    @property
+    def threads(self) -> Threads:
+        """Where the headlines of budgets stand in Slack."""
+        return Threads(self.world, self.policy, self.owner)
+
     @cached_property
     def owner(self) -> str:
         """This invocation's name in leases."""
@@ -123,13 +129,13 @@ class Watchdog:
         """Say once a day for each kind that a message was not acted upon."""
         day = self.world.clock.now()
         log.warning("message not acted upon (%s): %s", error.kind, error, extra={"labels": {"kind": error.kind}})
-        self._notice(f"notice-{day:%Y%m%d}-{error.kind}", report.rejected(kind=error.kind, detail=str(error), now=day))
+        self.say_once(f"notice-{day:%Y%m%d}-{error.kind}", report.rejected(kind=error.kind, detail=str(error), now=day))
 
     def unreadable(self, error: JournalError) -> None:
         """Say once that an object of the journal cannot be read and is left alone."""
         log.error("%s", error)
         digest = hashlib.sha256(str(error).encode()).hexdigest()[:10]
-        self._notice(f"notice-unreadable-{digest}", report.unreadable(name=error.name, detail=str(error), now=self.world.clock.now()))
+        self.say_once(f"notice-unreadable-{digest}", report.unreadable(name=error.name, detail=str(error), now=self.world.clock.now()))
 
     def resume(self, key: str, *, look: bool = False) -> Outcome:
         """Carry an entry on, wherever it stopped.
@@ -166,7 +172,7 @@ class Watchdog:
             if self.world.clock.monotonic() >= self.deadline:
                 break
             outcomes.extend(self._carry_on(key))
-        Lookout(self.world, self.policy, self.project, self._notice, self.unreadable).look()
+        Lookout(self.world, self.policy, self.project, self.say_once, self.unreadable).look()
         SelfTest(self.world, self.policy, self.project, self.service, self.unreadable).test()
         Sweeper(self.world, self.policy, self.deadline, self._abandoned, self.unreadable).sweep()
         return outcomes
@@ -287,6 +293,8 @@ class Watchdog:
             outcomes.append(self._forward_or_leave(session))
         others = sorted(set(state.claims.values()) - {session.entry.key if session else ""})
         outcomes.extend(outcome for key in others for outcome in self._carry_on(key, look=True))
+        if rule:
+            self.threads.hear(notification, _burn(state, rule, notification, self.world.clock.now()))
         return outcomes or [Outcome("stale" if stale else "status")]
 
     def _state(self, kept: Kept[BudgetState] | None, notification: BudgetNotification) -> BudgetState:
@@ -343,7 +351,7 @@ class Watchdog:
             whole = entry.restore == "next_period"
             asked = ask_undo(entry, by=NEXT_PERIOD, now=now, resources=None if whole else frozenset())
             if not whole:
-                asked = asked.but(steps=tuple(_called_off(step) for step in asked.steps), unseen=())
+                asked = cancel(asked, by=NEXT_PERIOD, now=now)
             if asked != entry and not entry.undo:
                 self.journal.save(kept, asked, now)
         return [kept.record.key for kept in found], tuple(unread)
@@ -444,10 +452,12 @@ class Watchdog:
                     "%s: the tasks topic did not take the rest, so the next tick goes on: %s", key, error, extra={"labels": {"entry": key}}
                 )
 
-    def _notice(self, key: str, letter: Letter) -> None:
-        """A message that belongs to no plan, sent once for its key."""
+    def say_once(self, key: str, letter: Letter, channel: str = "") -> None:
+        """A message that belongs to no plan, sent once for its key; to the policy's channel where none is named."""
         now = self.world.clock.now()
-        message = MessageRecord(id=f"{key}/1", channel=self.policy.slack.channel, text=letter.text, blocks=letter.blocks, created=now)
+        message = MessageRecord(
+            id=f"{key}/1", channel=channel or self.policy.slack.channel, text=letter.text, blocks=letter.blocks, created=now
+        )
         created = self.journal.create(
             Entry(key=key, created=now, messages=(message,), lease=Lease(owner=self.owner, until=now + LEASE)), now
         )
@@ -469,10 +479,6 @@ def _burn(state: BudgetState, rule: BudgetRule, notification: BudgetNotification
     shares = {Decimal(1), *(step.at for step in rule.steps if step.on == "actual")}
     level = notification.level("actual")
     return burn.estimate(state.series, shares=(share for share in shares if share > level), period_start=state.period_start, now=now)
-
-
-def _called_off(step: StepRecord) -> StepRecord:
-    return step if step.state in ("planned", "cancelled") else step.but(state="cancelled", decided_by=NEXT_PERIOD, told=False)
 
 
 def _moved_back(notification: BudgetNotification, state: BudgetState) -> bool:

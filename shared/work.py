@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,10 +15,11 @@ from shared.apply import Applier, step_of, taken_over
 from shared.entry import Drift, Entry, StepRecord, TargetRecord, UnseenRecord, backoff, open_due_steps, pause
 from shared.errors import UnsafePlan
 from shared.job import Job, step_key
+from shared.journal import BUDGET_ENTRIES
 from shared.letter import Letter
 from shared.model import BY_PROJECT, EVERYWHERE, Place, Resource
 from shared.observe import View, observe
-from shared.outbox import deliver, write
+from shared.outbox import Outbox, write
 from shared.session import Session
 
 log = logging.getLogger(__name__)
@@ -66,7 +68,7 @@ class Worker:
             finished = self.apply.park(session, {}) and finished
         if finished:
             self._tell(session, preview)
-        deliver(session, self.apply.world)
+        Outbox(self.apply.world, self.apply.policy, session).deliver()
         return finished
 
     # observe, plan, record
@@ -101,7 +103,7 @@ class Worker:
         except UnsafePlan as error:
             log.error("%s: refused: %s", entry.key, error, extra={"labels": {"entry": entry.key}})  # noqa: TRY400  # the sentence says it all
             session.put(_with_steps(entry, opened, state="refused", told=True))
-            self._write(session, report.refused(session.entry, sentence=str(error), now=now))
+            self._write(session, report.refused(session.entry, sentence=str(error), now=now), broadcast=True)
             session.save()
             return preview
         targets = plan.targets if entry.mode == "enforce" else tuple(target.but(status="rehearsed") for target in plan.targets)
@@ -114,6 +116,16 @@ class Worker:
         log.info("%s: %d to change, %d not touched", entry.key, len(targets), len(plan.untouched), extra={"labels": {"entry": entry.key}})
         self.apply.park(session, seen)
         return preview
+
+    def would_change(self, entry: Entry) -> tuple[TargetRecord, ...]:
+        """What the steps that are still to come would change now; nothing is recorded."""
+        later = [step for step in entry.steps if step.state in ("waiting", "approval", "refused")]
+        if not planning.kinds(later):
+            return ()
+        survey = self.apply.journal.survey(BUDGET_ENTRIES)
+        return planning.make(
+            later, self.look(later, self.places()).resources, self.apply.guard(survey.unknown), planning.held_by(survey.entries)
+        ).targets
 
     def _begin(self, entry: Entry, steps: Iterable[StepRecord]) -> tuple[str, ...]:
         """Record what the steps do to objects as entries of their own, before the steps count as carried out; the tick takes them up."""
@@ -151,7 +163,7 @@ class Worker:
                 self.apply.policy.limits,
             )
         except UnsafePlan as error:
-            self._write(session, report.refused(session.entry, sentence=str(error), now=now))
+            self._write(session, report.refused(session.entry, sentence=str(error), now=now), broadcast=True)
             session.save()
             return
         targets = plan.targets if entry.mode == "enforce" else tuple(target.but(status="rehearsed") for target in plan.targets)
@@ -203,8 +215,8 @@ class Worker:
                 recorded = recorded.but(drift_told_at=now, told="skipped" if recorded.status == "skipped" else recorded.told)
             session.result(recorded)
         for reparked, targets in told.items():
-            if targets:
-                self._write(session, report.drifted(session.entry, targets=targets, reparked=reparked, now=now))
+            for channel, mine in _by_channel(targets).items():
+                self._write(session, report.drifted(session.entry, targets=mine, reparked=reparked, now=now), channel)
         session.save(confirm=True)
 
     def _parked_again(self, session: Session, target: TargetRecord, live: Resource, guard: planning.Guard) -> TargetRecord:
@@ -220,7 +232,7 @@ class Worker:
 
     def _tell(self, session: Session, preview: tuple[TargetRecord, ...]) -> None:
         """Write the messages that are owed, in the same save that marks what they speak of as told."""
-        entry, now = session.entry, self.apply.world.clock.now()
+        entry = session.entry
         news = entry.news()
         put_back = [target for target in news if target.status in ("restoring", "restored", "left")]
         called_off = [step for step in entry.steps if step.state == "cancelled" and not step.told]
@@ -228,20 +240,57 @@ class Worker:
         done = [target for target in news if target not in put_back]
         if not (news or called_off or reached):
             return
-        if put_back or called_off:
-            asked = {*(target.undo_by for target in put_back), *(step.decided_by for step in called_off)} - {""}
-            by = entry.undo.by if entry.undo else ", ".join(sorted(asked))
-            self._write(session, report.restored(entry, targets=put_back, by=by, now=now))
-        if reached:
-            self._write(session, report.reached(entry, carried_out=done, preview=preview, now=now))
-        elif done:
-            self._write(session, report.followed_up(entry, targets=done, now=now))
+        for channel, mine in _by_channel([*news, *(preview if reached else ())], always=bool(called_off or reached)).items():
+            self._tell_channel(
+                session, channel,
+                put_back=[target for target in put_back if target in mine], done=[target for target in done if target in mine],
+                called_off=called_off if not channel else [], reached=reached, preview=[target for target in preview if target in mine],
+            )  # fmt: skip
         told = session.entry.with_targets(target.but(told=target.status) for target in news)
         session.put(_with_steps(told, (step for step in told.steps if step.state != "open"), told=True))
         session.save()
 
-    def _write(self, session: Session, letter: Letter) -> None:
-        write(session, letter, self.apply.policy.slack.channel, self.apply.world.clock.now())
+    def _tell_channel(
+        self, session: Session, channel: str, *, put_back: list[TargetRecord], called_off: list[StepRecord], reached: list[StepRecord],
+        done: list[TargetRecord], preview: list[TargetRecord],
+    ) -> None:  # fmt: skip
+        """Write what one channel is owed; that of the policy, which is named by nothing, is told of the plan as a whole."""
+        entry, now = session.entry, self.apply.world.clock.now()
+        failed = any(target.status == "failed" or (target.status == "restoring" and target.reason) for target in (*put_back, *done))
+        if put_back or called_off:
+            asked = {*(target.undo_by for target in put_back), *(step.decided_by for step in called_off)} - {""}
+            by = entry.undo.by if entry.undo else ", ".join(sorted(asked))
+            told = entry if not channel else entry.but(steps=())
+            self._write(session, report.restored(told, targets=put_back, by=by, now=now), channel, broadcast=failed, panel=failed)
+        if reached:
+            asks = any(step.state in ("waiting", "approval") for step in reached)
+            elsewhere = (
+                Counter(target.channel for target in (*entry.news(), *preview) if target.channel != channel) if not channel else Counter()
+            )
+            letter = report.reached(
+                entry if not channel else entry.but(untouched=(), unseen=(), begun=()),
+                carried_out=done,
+                preview=preview,
+                elsewhere=elsewhere,
+                now=now,
+            )
+            self._write(session, letter, channel, broadcast=asks or failed)
+        elif done:
+            self._write(session, report.followed_up(entry, targets=done, now=now), channel, broadcast=failed)
+
+    def _write(self, session: Session, letter: Letter, channel: str = "", *, broadcast: bool = False, panel: bool = True) -> None:
+        write(
+            session, letter, channel or self.apply.policy.slack.channel, self.apply.world.clock.now(),
+            panel=("part" if channel else "whole") if panel else "", broadcast=broadcast,
+        )  # fmt: skip
+
+
+def _by_channel(targets: Iterable[TargetRecord], *, always: bool = False) -> dict[str, list[TargetRecord]]:
+    """The targets by the channel in which their owners are told of them, the policy's channel first; `always` also where none is its own."""
+    found: dict[str, list[TargetRecord]] = {"": []} if always else {}
+    for target in sorted(targets, key=lambda target: target.channel):
+        found.setdefault(target.channel, []).append(target)
+    return found
 
 
 def _with_steps(entry: Entry, steps: Iterable[StepRecord], **changes: object) -> Entry:

@@ -251,6 +251,31 @@ def scaling(
 
 
 @dataclass
+class MemoryMessage:
+    """A message that arrived.
+
+    Attributes:
+        channel: As it was named.
+        text: Its text, as it is now.
+        blocks: Its blocks, as they are now.
+        reference: What it is found by.
+        thread: The timestamp of the message that it answers; empty where it stands by itself.
+        broadcast: Whether the answer is shown in the channel, too.
+        at: When it came.
+        edits: How often it was changed.
+    """
+
+    channel: str
+    text: str
+    blocks: list[Any]
+    reference: str
+    thread: str
+    broadcast: bool
+    at: datetime
+    edits: int = 0
+
+
+@dataclass
 class MemoryMessenger:
     """Slack.
 
@@ -260,7 +285,12 @@ class MemoryMessenger:
         readable: Whether the app may read what it posted.
         channels: The channels there are; none is any.
         clock: By which messages grow old; without one they do not.
-        posts: Every message that arrived: its channel, text and reference.
+        talks_back: Whether it is more than a webhook.
+        messages: Every message that arrived, by its timestamp.
+        groups: The members of user groups.
+        answers: What was answered to people: the address, and the text.
+        whispers: What was said to one person: the channel, the person, and the text.
+        closed: The addresses that take no answer any more.
     """
 
     hooks: Hooks = field(default_factory=Hooks)
@@ -269,32 +299,99 @@ class MemoryMessenger:
     readable: bool = True
     channels: frozenset[str] = frozenset()
     clock: ManualClock | None = None
-    posts: list[tuple[str, str, str]] = field(default_factory=list)
-    _times: list[datetime] = field(default_factory=list)
+    talks_back: bool = True
+    messages: dict[str, MemoryMessage] = field(default_factory=dict)
+    groups: dict[str, frozenset[str]] = field(default_factory=dict)
+    answers: list[tuple[str, str]] = field(default_factory=list)
+    whispers: list[tuple[str, str, str]] = field(default_factory=list)
+    closed: set[str] = field(default_factory=set)
+    _last: int = 0
+    _ids: dict[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def post(self, channel: str, text: str, blocks: Sequence[Mapping[str, Any]], *, reference: str) -> Posted:
+    @property
+    def posts(self) -> list[tuple[str, str, str]]:
+        """Every message that arrived, but for the headlines of threads: its channel, text and reference."""
+        return [(each.channel, each.text, each.reference) for each in self.messages.values() if not each.reference.startswith("thread/")]
+
+    @property
+    def headlines(self) -> list[MemoryMessage]:
+        """The headlines of threads."""
+        return [each for each in self.messages.values() if each.reference.startswith("thread/")]
+
+    def post(
+        self, channel: str, text: str, blocks: Sequence[Mapping[str, Any]], *, reference: str, thread: str = "", broadcast: bool = False
+    ) -> Posted:
         """Post a message."""
         assert isinstance(blocks, Sequence)
         self.hooks.before("post")
         self._answer(channel)
-        if self.channels and channel not in self.channels:
-            raise Denied("there is no such channel, or the app is not in it", resource=channel)
+        name = self._named(channel)
+        if thread and thread not in self.messages:
+            raise Gone("there is no such message", resource=channel)
         with self._lock:
-            self.posts.append((channel, text, reference))
-            self._times.append(self.clock.now() if self.clock else datetime.max.replace(tzinfo=UTC))
-            posted = Posted("C1", str(len(self.posts)))
+            at = self.clock.now() if self.clock else datetime.max.replace(tzinfo=UTC)
+            self._last += 1
+            ts = str(self._last)
+            channel_id = self._ids.setdefault(name, f"C{len(self._ids) + 1}")
+            self.messages[ts] = MemoryMessage(name, text, [*blocks], reference, thread, broadcast, at)
         self.hooks.after("post")
-        return posted
+        return Posted(channel_id, ts)
 
-    def find(self, channel: str, reference: str, *, since: datetime) -> Posted | None:
+    def update(self, posted: Posted, text: str, blocks: Sequence[Mapping[str, Any]]) -> None:
+        """Change a message."""
+        self.hooks.before("edit")
+        self._answer(posted.channel)
+        message = self.messages.get(posted.ts)
+        if message is None:
+            raise Gone("there is no such message", resource=posted.ts)
+        message.text, message.blocks, message.edits = text, [*blocks], message.edits + 1
+        self.hooks.after("edit")
+
+    def find(self, channel: str, reference: str, *, since: datetime, thread: str = "") -> Posted | None:
         """The message with this reference."""
         self.hooks.before("find")
         self._answer(channel)
-        known = zip(self.posts, self._times, strict=True) if self.readable else ()
-        found = [number for number, ((where, _, each), at) in enumerate(known, 1) if (where, each) == (channel, reference) and at >= since]
+        known = self.messages.items() if self.readable else ()
+        name = self._name(channel)
+        found = [
+            ts for ts, each in known if each.reference == reference and each.at >= since and each.thread == thread and each.channel == name
+        ]
         self.hooks.after("find")
-        return Posted("C1", str(found[0])) if found else None
+        return Posted(self._ids[name], found[0]) if found else None
+
+    def members(self, group: str) -> frozenset[str]:
+        """Who is in a user group."""
+        self._answer(group)
+        if group not in self.groups:
+            raise Refused("no_such_subteam", resource=group)
+        return self.groups[group]
+
+    def answer(self, address: str, text: str) -> None:
+        """Answer a person."""
+        self.hooks.before("answer")
+        self._answer("the address")
+        if address in self.closed:
+            raise Gone("used_url", resource="the address")
+        self.answers.append((address, text))
+        self.hooks.after("answer")
+
+    def whisper(self, channel: str, user: str, text: str) -> None:
+        """Say something to a person."""
+        self.hooks.before("whisper")
+        self._answer(channel)
+        self.whispers.append((channel, user, text))
+        self.hooks.after("whisper")
+
+    def _named(self, channel: str) -> str:
+        channel = self._name(channel)
+        if self.channels and channel not in self.channels:
+            raise Denied("there is no such channel, or the app is not in it", resource=channel)
+        return channel
+
+    def _name(self, channel: str) -> str:
+        """The channel as it was named when something was first posted there: its id means the same."""
+        return next((name for name, each in self._ids.items() if each == channel), channel)
 
     def _answer(self, channel: str) -> None:
         if self.down or self.busy is not None:
@@ -308,16 +405,25 @@ class MemoryTasks:
     Attributes:
         down: Whether every call fails.
         asked: The entries that are to be carried on.
+        requests: What people asked for that is to be answered.
     """
 
     hooks: Hooks = field(default_factory=Hooks)
     down: bool = False
     asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
     def resume(self, entry: str) -> None:
+        """Remember the entry."""
+        self._take(self.asked, entry)
+
+    def answer(self, request: str) -> None:
         """Remember the request."""
+        self._take(self.requests, request)
+
+    def _take(self, into: list[str], what: str) -> None:
         self.hooks.before("publish")
         if self.down:
             raise Unavailable("the topic does not answer", resource="topic")
-        self.asked.append(entry)
+        into.append(what)
         self.hooks.after("publish")

@@ -11,19 +11,22 @@ from typing import Any
 
 from shared.actions import params_by_name
 from shared.by_hand import ByHand
+from shared.conversation import Request
+from shared.desk import Desk
 from shared.entry import Entry, TargetRecord
 from shared.journal import Journal
 from shared.model import NO_LABELS, BudgetNotification
 from shared.policy import Policy, parse
 from shared.ports import World
 from shared.watchdog import Watchdog
-from tests.doubles import NO_OBJECTS, Hooks, ManualClock, MemoryBucket, MemoryFleet, MemoryMessenger, MemoryTasks, scaling
+from tests.doubles import NO_OBJECTS, Hooks, ManualClock, MemoryBucket, MemoryFleet, MemoryMessage, MemoryMessenger, MemoryTasks, scaling
 from tests.envelopes import ACCOUNT, BUDGET, PERIOD
 
 PROJECT = "acme-ml-staging"
 HERE, THERE = "us-central1", "europe-west1"
 NEXT_PERIOD = datetime(2026, 12, 1, 8, tzinfo=UTC)
 CHANNEL = "#ml-cost"
+ANN, BEN = "U012AB3CD", "U0000000BEN"
 
 IDLE = "{scale_to_zero: {select: {labels: {env: staging}}, to: idle}}"
 STOPPED = "{scale_to_zero: {select: {labels: {env: staging}}, to: stopped}}"
@@ -37,14 +40,16 @@ class Crash(BaseException):
     """The worker dies: nothing catches it, as nothing catches kill -9."""
 
 
-def a_policy(*steps: str, mode: str = "enforce", restore: str = "next_period", budget: str = '"*"', more: str = "") -> Policy:
-    """A policy with this ladder; `more` is further lines of YAML."""
+def a_policy(
+    *steps: str, mode: str = "enforce", restore: str = "next_period", budget: str = '"*"', more: str = "", slack: str = ""
+) -> Policy:
+    """A policy with this ladder; `more` is further lines of YAML, `slack` further keys of that part."""
     lines = [
         "version: 1",
         f"mode: {mode}",
         f"scope: {{projects: [{PROJECT}], regions: [{HERE}, {THERE}]}}",
         "protect: {labels: {env: prod}}",
-        f'slack: {{channel: "{CHANNEL}"}}',
+        f'slack: {{channel: "{CHANNEL}"{slack and f", {slack}"}}}',
         more,
         "budgets:",
         f"  - budget: {budget}",
@@ -167,6 +172,41 @@ class Stage:
         """Ann at her terminal."""
         return ByHand(self.watchdog(), "ann")
 
+    def desk(self) -> Desk:
+        """Who does what people ask for in Slack."""
+        return Desk(
+            self.watchdog(), lambda: "GREEN: nothing to mend", lambda command: [f"{command.share} of {command.name or 'the budget'}"]
+        )
+
+    def press(self, what: str, about: str, value: str = "", **more: Any) -> str:
+        """Somebody presses a button; the answer is what they are told."""
+        return self._ask(kind="press", what=what, about=about, value=value, **more)
+
+    def command(self, text: str, **more: Any) -> str:
+        """Somebody types a command; the answer is what they are told."""
+        return self._ask(kind="command", what=text, **more)
+
+    def ask(self, **asked: Any) -> Request:
+        """Somebody asks for something in Slack, and it is recorded."""
+        number = len([name for name in self.bucket.objects if name.startswith("requests/")]) + 1
+        told: dict[str, Any] = {
+            "key": f"request-{number}",
+            "came": self.clock.now(),
+            "user": ANN,
+            "user_name": "ann",
+            "channel": "C1",
+            "channel_name": "ml-cost",
+        }
+        request = Request(**(told | {"address": f"https://hooks.slack.com/actions/{number}"} | asked))
+        self.journal.save_request(None, request)
+        return request
+
+    def _ask(self, **asked: Any) -> str:
+        request = self.ask(**asked)
+        self.desk().answer(request.key)
+        (said,) = [text for address, text in self.messenger.answers if address == request.address]
+        return said
+
     def strike(self, method: str, error: Callable[[], BaseException], *, side: str = "before", number: int = 1) -> list[str]:
         """Let the n-th call of a method (``*``: of any) from now fail, once, before or after it does its work.
 
@@ -181,6 +221,15 @@ class Stage:
 
         setattr(self.hooks, side, strike)
         return struck
+
+    def always(self, method: str, error: Callable[[], BaseException]) -> None:
+        """Let every call of a method fail, until all is healed."""
+
+        def strike(called: str) -> None:
+            if called == method:
+                raise error()
+
+        self.hooks.before = strike
 
     def meanwhile(self, method: str, happening: Callable[[], object]) -> None:
         """Let something happen once, right before the next call of a method does its work."""
@@ -199,8 +248,22 @@ class Stage:
     # what is told and recorded
 
     @property
+    def headline(self) -> MemoryMessage:
+        """The only headline of a thread."""
+        (found,) = self.messenger.headlines
+        return found
+
+    def buttons(self, message: MemoryMessage) -> dict[str, Any]:
+        """What a message has to press, by name."""
+        return {element["action_id"]: element for block in message.blocks if block["type"] == "actions" for element in block["elements"]}
+
+    def message(self, beginning: str) -> MemoryMessage:
+        """The newest message that begins so."""
+        return [each for each in self.messenger.messages.values() if each.text.startswith(beginning)][-1]
+
+    @property
     def posts(self) -> list[str]:
-        """The texts that arrived in Slack."""
+        """The texts that arrived in Slack, but for the headlines of threads."""
         return [text for _, text, _ in self.messenger.posts]
 
     @property

@@ -33,14 +33,14 @@ def a_rule(**more: object) -> str:
     return RULE % "".join(f", {key}: {value}" for key, value in more.items())
 
 
-def the_policy(*rules: str, mode: str = "enforce", more: str = "") -> Policy:
+def the_policy(*rules: str, mode: str = "enforce", more: str = "", slack: str = "") -> Policy:
     """A policy with these rules about artifacts, or with the usual one; `more` is further lines of YAML."""
     lines = [
         "version: 1",
         f"mode: {mode}",
         f"scope: {{projects: [{PROJECT}], regions: [us-central1]}}",
         "protect: {labels: {env: prod}}",
-        f'slack: {{channel: "{CHANNEL}"}}',
+        f'slack: {{channel: "{CHANNEL}"{slack and f", {slack}"}}}',
         "artifacts:",
         *(f"  - {rule}" for rule in rules or (a_rule(),)),
         more,

@@ -60,6 +60,7 @@ _BY_CLASS: Mapping[str, Kind] = {
 }
 
 _TOKEN = "put the bot token of the installed app (xoxb-...) into SLACK_BOT_TOKEN"  # noqa: S105
+_HOOK = "make a new incoming webhook, and put its address into SLACK_WEBHOOK_URL"
 _INVITE = "invite the app to the channel with /invite, or correct the channel's name in the policy"
 
 # https://docs.slack.dev/reference/methods/chat.postMessage#errors. What is not here is judged by the answer's HTTP status, and is Refused with a 200.
@@ -88,6 +89,17 @@ _BY_SLACK_WORD: Mapping[str, tuple[Kind, str]] = {
     "restricted_action": (Denied, "ask an owner of the workspace who may post to the channel"),
     "channel_not_found": (Denied, _INVITE),
     "not_in_channel": (Denied, _INVITE),
+    "is_archived": (Denied, "unarchive the channel, or name another in the policy"),
+    "channel_is_archived": (Denied, "unarchive the channel, or name another in the policy"),
+    "message_not_found": (Gone, ""),
+    "thread_not_found": (Gone, ""),
+    "used_url": (Gone, ""),
+    "expired_url": (Gone, ""),
+    "no_service": (Denied, _HOOK),
+    "no_service_id": (Denied, _HOOK),
+    "no_team": (Denied, _HOOK),
+    "invalid_token": (Denied, _HOOK),
+    "action_prohibited": (Denied, "ask an owner of the workspace to allow the webhook"),
 }
 
 _CREDENTIALS = "sign in with `gcloud auth application-default login`, or run as a service account"
@@ -160,21 +172,27 @@ def _by_status(status: int) -> Kind:
     return _BY_STATUS.get(status, Unavailable if status >= 500 else Refused)
 
 
+def of_status(status: int, body: str, headers: Mapping[str, Any], resource: str) -> CloudError:
+    """What an answer of one of Slack's webhooks stands for, which is a status and a word."""
+    word = body.strip() if re.fullmatch(r"\w+", body.strip()) else f"status {status}"
+    # An address that was used up answers with a status that says no more than that it is not there.
+    return _slacks(word, status, headers, resource, other=Gone if status in (404, 410) else Refused)
+
+
 def _of_slack(error: Any, resource: str) -> CloudError:
     answer, status = error.response, error.response.status_code
-    word = str(answer.get("error") or f"status {status}")
-    down = status >= 500 or status == 429 or (status == 200 and not re.fullmatch(r"\w+", word))
-    kind, advice = _BY_SLACK_WORD.get(word, (Unavailable if down else Refused, ""))
-    sentence = f"Slack answers {_short(word)!r}"
-    if answer.get("needed"):
-        sentence += f" (needed: {answer['needed']})"
     details = (answer.get("response_metadata") or {}).get("messages")
-    if details:
-        sentence += f" ({_short('; '.join(map(str, details)))})"
-    if advice:
-        sentence += f"; {advice}"
+    said = f" (needed: {answer['needed']})" if answer.get("needed") else ""
+    said += f" ({_short('; '.join(map(str, details)))})" if details else ""
+    return _slacks(str(answer.get("error") or f"status {status}"), status, answer.headers, resource, said)
+
+
+def _slacks(word: str, status: int, headers: Mapping[str, Any], resource: str, details: str = "", other: Kind = Refused) -> CloudError:
+    down = status >= 500 or status == 429 or (status == 200 and not re.fullmatch(r"\w+", word))
+    kind, advice = _BY_SLACK_WORD.get(word, (Unavailable if down else other, ""))
+    sentence = f"Slack answers {_short(word)!r}{details}{f'; {advice}' if advice else ''}"
     if kind is Unavailable:
-        return Unavailable(sentence, resource=resource, retry_after=_seconds(_header(answer.headers)))
+        return Unavailable(sentence, resource=resource, retry_after=_seconds(_header(headers)))
     return kind(sentence, resource=resource)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from shared.cloud.errors import may_pass, translated
@@ -26,9 +27,16 @@ class PubSubTasks:
 
     def resume(self, entry: str) -> None:
         """Ask for the entry to be carried on, and wait until the topic has taken the message."""
+        self._publish({"task": "resume", "entry": entry})
+
+    def answer(self, request: str) -> None:
+        """Ask for a request to be answered, and wait until the topic has taken the message."""
+        self._publish({"task": "slack", "request": request})
+
+    def _publish(self, task: Mapping[str, str]) -> None:
         from google.api_core.retry import Retry
 
-        data = json.dumps({"task": "resume", "entry": entry}).encode()
+        data = json.dumps(task).encode()
         again = Retry(may_pass, initial=self._patience / 100, multiplier=2.0, maximum=self._patience / 4, timeout=self._patience)
         try:
             with translated(self._topic):

@@ -151,38 +151,40 @@ def test_looking_again_begins_at_the_beginning() -> None:
 def test_only_what_a_limit_refused_can_be_approved(stage: Stage) -> None:
     """It is looked at once more, and goes past the limits with the name of whoever said so."""
     job = a_job(stage=stage, reason="too large", tally=TALLY)
-    expected = a_job(stage="planning", approved_by="ann") if stage == "refused" else job
-    assert approve(job, by="ann") == expected
+    expected = a_job(stage="planning", approved_by="ann", decided_at=NOW) if stage == "refused" else job
+    assert approve(job, by="ann", now=NOW) == expected
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_only_what_changed_nothing_yet_can_be_called_off(stage: Stage) -> None:
     """What was to be deleted stays on record."""
     job = a_job(stage=stage, reason="503", due_at=NOW, tally=TALLY)
-    expected = job.but(stage="cancelled", decided_by="ann", due_at=None, reason="") if stage in CALLED_OFF else job
+    expected = job.but(stage="cancelled", decided_by="ann", decided_at=NOW, due_at=None, reason="") if stage in CALLED_OFF else job
     if stage == "working":
-        expected = job.but(stopping="called off by ann", decided_by="ann", due_at=None)
-    assert cancel(job, by="ann") == expected
+        expected = job.but(stopping="called off by ann", decided_by="ann", decided_at=NOW, due_at=None)
+    assert cancel(job, by="ann", now=NOW) == expected
     if stage in CALLED_OFF:
         begun = job.but(portions=(HALF.but(begun=True),))
-        assert cancel(begun, by="ann") == begun.but(stage="done", decided_by="ann", due_at=None, reason="called off by ann")
-        assert ask_undo(begun, by="ann").stage == "undoing"
+        assert cancel(begun, by="ann", now=NOW) == begun.but(
+            stage="done", decided_by="ann", decided_at=NOW, due_at=None, reason="called off by ann"
+        )
+        assert ask_undo(begun, by="ann", now=NOW).stage == "undoing"
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_undoing_calls_off_what_has_not_begun(stage: Stage) -> None:
     """What has begun or is done is put back; what has ended stays as it is."""
     job = a_job(stage=stage, portions=(HALF, WHOLE), attempts=3, reason="503", due_at=NOW)
-    asked = ask_undo(job, by="ann")
+    asked = ask_undo(job, by="ann", now=NOW)
     if stage in UNDOABLE:
         assert (asked.stage, asked.decided_by, asked.attempts, asked.reason, asked.due_at) == ("undoing", "ann", 0, "", None)
     else:
-        assert asked == cancel(job, by="ann")
+        assert asked == cancel(job, by="ann", now=NOW)
 
 
 def test_undoing_begins_every_portion_anew() -> None:
     """What was changed stays on record; of what was begun all is asked for, and of the rest nothing."""
-    asked = ask_undo(a_job(stage="working", portions=(HALF.but(begun=True), WHOLE.but(begun=True), HALF)), by="ann")
+    asked = ask_undo(a_job(stage="working", portions=(HALF.but(begun=True), WHOLE.but(begun=True), HALF)), by="ann", now=NOW)
     assert asked.portions == (
         Portion(manifest="m/0", objects=10, bytes=100, begun=True, changed=3, changed_bytes=30, left=1),
         Portion(manifest="m/1", objects=4, bytes=40, begun=True, changed=4, changed_bytes=40),

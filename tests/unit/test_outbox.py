@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from shared.entry import Entry, MessageRecord
-from shared.errors import Denied, Refused, Unavailable
-from shared.outbox import deliver
+from shared.errors import Refused, Unavailable
+from shared.outbox import Outbox
 from shared.ports import Posted, World
 from shared.session import Session
-from tests.doubles import NO_OBJECTS
+from tests.doubles import NO_OBJECTS, MemoryMessenger
 from tests.stage import CHANNEL, NOTIFY_50, Crash, Stage, a_policy
 
 BLOCKS: tuple[dict[str, Any], ...] = ({"type": "section", "text": {"type": "mrkdwn", "text": "hello"}},)
@@ -38,6 +38,11 @@ def letters(stage: Stage, *ids: str, channel: str = CHANNEL) -> Session:
 def world(stage: Stage) -> World:
     """The ports."""
     return stage.watchdog().world
+
+
+def deliver(session: Session, ports: World) -> None:
+    """Deliver what is due."""
+    Outbox(ports, a_policy(NOTIFY_50), session).deliver()
 
 
 def saved(stage: Stage) -> tuple[MessageRecord, ...]:
@@ -103,22 +108,20 @@ def test_a_channel_that_the_app_is_not_in_keeps_the_message_until_it_is(stage: S
     assert stage.posts == ["text of a\nand more"]
 
 
-class Picky:
+class Picky(MemoryMessenger):
     """Slack in a mood: it refuses blocks, or everything, and remembers what it was sent."""
 
     def __init__(self, *, even_text: bool) -> None:
+        super().__init__()
         self.even_text = even_text
         self.sent: list[tuple[str, int]] = []
 
-    def post(self, channel: str, text: str, blocks: Any, *, reference: str) -> Posted:
+    def post(self, channel: str, text: str, blocks: Any, **more: Any) -> Posted:
         """Refuse what has blocks."""
         self.sent.append((text, len(blocks)))
         if blocks or self.even_text:
-            raise Refused("invalid_blocks", resource=f"{channel} {reference}")
-        return Posted("C1", "1")
-
-    def find(self, *_: Any, **__: Any) -> None:
-        """Nothing is there."""
+            raise Refused("invalid_blocks", resource=channel)
+        return super().post(channel, text, blocks, **more)
 
 
 def test_a_message_whose_blocks_are_refused_goes_as_plain_text(stage: Stage) -> None:
@@ -192,8 +195,8 @@ def test_a_message_that_was_just_written_is_not_looked_for(stage: Stage) -> None
 
 
 def test_a_failed_delivery_holds_up_no_other_message(stage: Stage) -> None:
-    """Each message waits for itself alone."""
-    stage.strike("find", lambda: Denied("missing_scope"))
+    """What is wrong with one message is its own matter."""
+    stage.strike("find", lambda: Refused("invalid_arguments"))
     deliver(letters(stage, "a", "b"), world(stage))
     assert stage.posts == ["text of b\nand more"]
     assert [message.sent_at is not None for message in saved(stage)] == [False, True]

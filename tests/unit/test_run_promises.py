@@ -130,7 +130,8 @@ class StateBucket(MemoryBucket):
     def write(self, name: str, data: bytes, **more: Any) -> int:
         """Remember which look it comes of."""
         if name.startswith("manifests/"):
-            self.looks[name] = self.looks[name.split("/")[1]]
+            # A worker that lost its lease right when its look began may write manifests, too; nothing is deleted on their word.
+            self.looks[name] = self.looks.get(name.split("/")[1], LONG_AGO)
         return super().write(name, data, **more)
 
 

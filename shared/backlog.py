@@ -1,0 +1,81 @@
+"""What was kept while a channel of Slack's could not be reached: told in one message where it is much, once the channel takes messages again."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from shared import report
+from shared.conversation import Outage, digest
+from shared.entry import Entry
+from shared.errors import CloudError, Conflict, JournalError
+from shared.journal import Kept
+from shared.outages import Outages
+from shared.watchdog import Watchdog
+
+log = logging.getLogger(__name__)
+
+MANY = 3
+"""More messages than that are told in one; what needs a person is told by itself all the same, with its buttons."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What it takes to sort it out.
+
+    Attributes:
+        watchdog: Whose messages they are.
+    """
+
+    watchdog: Watchdog
+
+    def sort_out(self) -> None:
+        """Sort out what was kept for each channel that takes messages again; where that fails, the next tick does it."""
+        try:
+            kept = self.watchdog.journal.delivery()
+            for channel, outage in (kept.record.outages if kept else {}).items():
+                if outage.mended_at:
+                    self._sort_out(channel, outage)
+        except Conflict as conflict:
+            log.info("what was kept for Slack is sorted out at the next tick: %s", conflict)
+        except JournalError as error:
+            self.watchdog.unreadable(error)
+        except CloudError as error:
+            log.warning("what was kept for Slack could not be sorted out, and is at the next tick: %s", error)
+
+    def _sort_out(self, channel: str, outage: Outage) -> None:
+        now, found = self.watchdog.world.clock.now(), self._kept(channel)
+        Outages(self.watchdog.world).over(channel)
+        waiting = [message for kept in found for message in kept.record.messages if message.sent_at is None and message.channel == channel]
+        quiet = {message.id: message for message in waiting if not message.broadcast}
+        folded = quiet if len(quiet) > MANY else {}
+        if folded:
+            letter = report.delivered_late(sorted(folded.values(), key=lambda each: each.created), outage=outage, now=now)
+            key, journal = f"notice-late-{digest(channel, outage.since.isoformat())}", self.watchdog.journal
+            self.watchdog.say_once(key, letter, channel)
+            if not (journal.load(key) or journal.was_closed(key)):
+                folded = {}  # what stands in no message yet is told by itself
+        for kept in found:
+            messages = tuple(
+                each.but(sent_at=now, text=each.text.split("\n", 1)[0], blocks=(), panel="", error="told with others, late")
+                if each.id in folded
+                else each.but(not_before=None)
+                if each.sent_at is None and each.channel == channel
+                else each
+                for each in kept.record.messages
+            )
+            self.watchdog.journal.save(kept, kept.record.but(messages=messages), now)
+
+    def _kept(self, channel: str) -> list[Kept[Entry]]:
+        """The open entries with messages to the channel that nobody works on now."""
+        now, found, journal = self.watchdog.world.clock.now(), [], self.watchdog.journal
+        for key in sorted(journal.keys()):  # the journal is no mapping
+            try:
+                kept = journal.load(key)
+            except JournalError as error:
+                self.watchdog.unreadable(error)
+                continue
+            busy = kept and kept.record.lease and kept.record.lease.until > now
+            if kept and not busy and any(message.sent_at is None and message.channel == channel for message in kept.record.messages):
+                found.append(kept)
+        return found
