@@ -25,7 +25,10 @@ def task(event: CloudEvent) -> None:
 
     def answer(watchdog: Watchdog) -> None:
         asked = events.task(event.get_data())
-        _said(watchdog.tick() if asked["task"] == "tick" else [watchdog.resume(asked["entry"])])
+        if asked["task"] == "tick":
+            _said(watchdog.tick())
+        else:
+            _said([watchdog.resume(_digest(watchdog) if asked["task"] == "digest" else asked["entry"])])
 
     _settle(answer)
 
@@ -51,6 +54,20 @@ def storage_event(event: CloudEvent) -> None:
             _said(signs)
 
     _settle(answer)
+
+
+def _digest(watchdog: Watchdog) -> str:
+    """Write the week's digest, and name its entry, which may be there already and still be to send."""
+    # All that an audit needs is loaded by the one message a week that needs it.
+    from shared.audit import Question, audit
+    from shared.audit_report import Report
+    from shared.digest import Digest
+
+    def audited() -> Report:
+        sight = wiring.sight(wiring.settings())
+        return audit(sight, watchdog.policy, Question(), project=watchdog.project, service=watchdog.service)
+
+    return Digest(watchdog.world, watchdog.policy, audited, watchdog.say_once).write()
 
 
 def _said(outcomes: Sequence[Outcome]) -> None:

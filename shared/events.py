@@ -70,19 +70,20 @@ def budget_notification(attributes: Mapping[str, Any], data: Any) -> BudgetNotif
 
 
 def task(data: Any) -> Mapping[str, str]:
-    """Decode a message of the tasks topic: ``{"task": "tick"}`` or ``{"task": "resume", "entry": KEY}``.
+    """Decode a message of the tasks topic: ``{"task": "tick"}``, ``{"task": "digest"}`` or ``{"task": "resume", "entry": KEY}``.
 
     Raises:
-        EventRejected: It is neither.
+        EventRejected: It is none of them.
     """
     payload = json_object(_payload(_message(data)))
     name, entry = payload.get("task"), payload.get("entry")
-    if name == "tick":
-        return {"task": "tick"}
+    if name in ("tick", "digest"):
+        return {"task": name}
     if name == "resume" and isinstance(entry, str) and _ENTRY.match(entry):
         return {"task": "resume", "entry": entry}
     raise EventRejected(
-        "unknown-task", f'the message is {_shown(payload)}; expected {{"task": "tick"}} or {{"task": "resume", "entry": KEY}}'
+        "unknown-task",
+        f'the message is {_shown(payload)}; expected {{"task": "tick"}}, {{"task": "digest"}} or {{"task": "resume", "entry": KEY}}',
     )
 
 

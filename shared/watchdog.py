@@ -123,13 +123,13 @@ class Watchdog:
         """Say once a day for each kind that a message was not acted upon."""
         day = self.world.clock.now()
         log.warning("message not acted upon (%s): %s", error.kind, error, extra={"labels": {"kind": error.kind}})
-        self._notice(f"notice-{day:%Y%m%d}-{error.kind}", report.rejected(kind=error.kind, detail=str(error), now=day))
+        self.say_once(f"notice-{day:%Y%m%d}-{error.kind}", report.rejected(kind=error.kind, detail=str(error), now=day))
 
     def unreadable(self, error: JournalError) -> None:
         """Say once that an object of the journal cannot be read and is left alone."""
         log.error("%s", error)
         digest = hashlib.sha256(str(error).encode()).hexdigest()[:10]
-        self._notice(f"notice-unreadable-{digest}", report.unreadable(name=error.name, detail=str(error), now=self.world.clock.now()))
+        self.say_once(f"notice-unreadable-{digest}", report.unreadable(name=error.name, detail=str(error), now=self.world.clock.now()))
 
     def resume(self, key: str, *, look: bool = False) -> Outcome:
         """Carry an entry on, wherever it stopped.
@@ -166,7 +166,7 @@ class Watchdog:
             if self.world.clock.monotonic() >= self.deadline:
                 break
             outcomes.extend(self._carry_on(key))
-        Lookout(self.world, self.policy, self.project, self._notice, self.unreadable).look()
+        Lookout(self.world, self.policy, self.project, self.say_once, self.unreadable).look()
         SelfTest(self.world, self.policy, self.project, self.service, self.unreadable).test()
         Sweeper(self.world, self.policy, self.deadline, self._abandoned, self.unreadable).sweep()
         return outcomes
@@ -444,7 +444,7 @@ class Watchdog:
                     "%s: the tasks topic did not take the rest, so the next tick goes on: %s", key, error, extra={"labels": {"entry": key}}
                 )
 
-    def _notice(self, key: str, letter: Letter) -> None:
+    def say_once(self, key: str, letter: Letter) -> None:
         """A message that belongs to no plan, sent once for its key."""
         now = self.world.clock.now()
         message = MessageRecord(id=f"{key}/1", channel=self.policy.slack.channel, text=letter.text, blocks=letter.blocks, created=now)
