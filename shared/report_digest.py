@@ -93,7 +93,8 @@ class Week:
 def digest(week: Week, now: datetime) -> Letter:
     """What was spent, saved and done, what waits for a person, and what is worth mending; what there is nothing of is left out."""
     said = [*_quiet(week), *_spend(week, now), *_saved(week), *_done(week), *_waits(week), *_audit(week), *_unseen(week)]
-    return letter(f"Cost digest, week {now.astimezone(UTC):%-V of %G}", said, now)
+    year, number, _ = now.astimezone(UTC).isocalendar()
+    return letter(f"Cost digest, week {number} of {year}", said, now)
 
 
 # the week
@@ -253,14 +254,13 @@ def _finding(finding: Finding, labels: Iterable[str]) -> str:
 
 def _owners(report: Report, labels: Iterable[str]) -> Iterator[Part]:
     """Whose money it is; findings about the same money count once."""
+    money = [(owner(each, labels), each.saving.monthly) for each in counted(report.findings).values() if each.saving]
     sums: dict[str, list[Decimal]] = {}
-    best = counted(report.findings)
-    for each in best.values():
-        if each.saving:
-            sums.setdefault(owner(each, labels), []).append(each.saving.monthly)
+    for name, monthly in money:
+        sums.setdefault(name, []).append(monthly)
     ordered = sorted(((sum(some, Decimal(0)), name, len(some)) for name, some in sums.items()), key=lambda each: (-each[0], each[1]))
     lines = tuple(f"• {prose(name, _NAME)}: {plural(count, 'finding')}, about {about(monthly)} a month" for monthly, name, count in ordered)
-    if len(best) > 1:
+    if len(money) > 1:
         more = f"and {plural(len(lines) - FIRST, 'more owner')}" if len(lines) > FIRST else ""
         yield Part(title="BY OWNER", lines=lines[:FIRST], tail=more, recorded=False)
 
@@ -304,6 +304,7 @@ def _unseen(week: Week) -> Iterator[Part]:
         known.insert(0, f"the audit could not be made: {week.failure}")
     if known:
         more = f"… and {len(known) - BLANKS:,} more" if len(known) > BLANKS else ""
-        grant = "The audit of the digest is made by the function `task`; what it lacks is to be granted to its identity." if blanks else ""
+        grant = "The audit of the digest is made by the function `task`; what it lacks is to be granted to its identity."
+        grant = grant if any(each.mend for each in blanks) else ""
         lines = tuple(f"• {prose(each, _LINE)}" for each in known[:BLANKS])
         yield Part(title="NOT SEEN", lines=lines, tail="\n".join(each for each in (more, grant) if each), recorded=False)
