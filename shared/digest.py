@@ -131,6 +131,9 @@ class Digest:
         except (CloudError, JournalError) as error:
             log.warning("the digest goes without an audit, which could not be made: %s", error)
             return None, str(error)
+        except Exception as error:  # a fault in one of many checks must not keep people from hearing the rest
+            log.exception("the digest goes without an audit because of a fault in the watchdog")
+            return None, f"there is a fault in the watchdog, which is in the log: {error!r}"
 
     def _means(self, voice: Voice, state: BudgetState, since: datetime) -> bool:
         """Whether there still is such a budget: it was heard within the week, or the policy means it."""

@@ -544,6 +544,17 @@ def test_an_audit_that_cannot_be_made(error: Exception) -> None:
     assert "SPEND" in digest(week, NOW).text
 
 
+def test_a_fault_in_a_check(caplog: pytest.LogCaptureFixture) -> None:
+    """It keeps nobody from hearing the rest, and stands in the log with its stack."""
+
+    def fail() -> Report:
+        raise ZeroDivisionError
+
+    week = gathered(a_survey(), fail)
+    assert week.failure == "there is a fault in the watchdog, which is in the log: ZeroDivisionError()"
+    assert any(record.exc_info for record in caplog.records)
+
+
 def test_what_lacks_a_permission() -> None:
     """Whom to grant it is said, and only where that would help."""
     words = "The audit of the digest is made by the function `task`"
