@@ -29,11 +29,11 @@ def task(event: CloudEvent) -> None:
             from functions.slack_desk import desk  # only who answers people needs it
 
             desk().answer(asked["request"])
-        elif asked["task"] == "resume":
-            _said([watchdog.resume(asked["entry"])])
-        else:
+        elif asked["task"] == "tick":
             _said(watchdog.tick())
             _sweep(watchdog)
+        else:
+            _said([watchdog.resume(_digest(watchdog) if asked["task"] == "digest" else asked["entry"])])
 
     _settle(answer)
 
@@ -68,6 +68,20 @@ def _sweep(watchdog: Watchdog) -> None:
 
     desk().sweep()
     Backlog(watchdog).sort_out()
+
+
+def _digest(watchdog: Watchdog) -> str:
+    """Write the week's digest, and name its entry, which may be there already and still be to send."""
+    # All that an audit needs is loaded by the one message a week that needs it.
+    from shared.audit import Question, audit
+    from shared.audit_report import Report
+    from shared.digest import Digest
+
+    def audited() -> Report:
+        sight = wiring.sight(wiring.settings())
+        return audit(sight, watchdog.policy, Question(), project=watchdog.project, service=watchdog.service)
+
+    return Digest(watchdog.world, watchdog.policy, audited, watchdog.say_once).write()
 
 
 def _said(outcomes: Sequence[Outcome]) -> None:

@@ -70,22 +70,25 @@ def budget_notification(attributes: Mapping[str, Any], data: Any) -> BudgetNotif
 
 
 def task(data: Any) -> Mapping[str, str]:
-    """Decode a message of the tasks topic: ``{"task": "tick"}``, ``{"task": "resume", "entry": KEY}`` or ``{"task": "slack", "request": KEY}``.
+    """Decode a message of the tasks topic.
+
+    ``{"task": "tick"}``, ``{"task": "digest"}``, ``{"task": "resume", "entry": KEY}`` or ``{"task": "slack", "request": KEY}``.
 
     Raises:
         EventRejected: It is none of them.
     """
     payload = json_object(_payload(_message(data)))
     name, entry, request = payload.get("task"), payload.get("entry"), payload.get("request")
-    if name == "tick":
-        return {"task": "tick"}
+    if name in ("tick", "digest"):
+        return {"task": name}
     if name == "resume" and isinstance(entry, str) and _ENTRY.match(entry):
         return {"task": "resume", "entry": entry}
     if name == "slack" and isinstance(request, str) and _ENTRY.match(request):
         return {"task": "slack", "request": request}
     raise EventRejected(
         "unknown-task",
-        f'the message is {_shown(payload)}; expected {{"task": "tick"}}, {{"task": "resume", "entry": KEY}} or {{"task": "slack", "request": KEY}}',
+        f'the message is {_shown(payload)}; expected {{"task": "tick"}}, {{"task": "digest"}}, {{"task": "resume", "entry": KEY}} or '
+        '{"task": "slack", "request": KEY}',
     )
 
 

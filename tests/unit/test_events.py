@@ -206,10 +206,11 @@ def test_any_value_in_any_field(key: str, value: Any) -> None:
 
 
 def test_tasks() -> None:
-    """The tick and the request to carry on are understood, anything else is refused."""
+    """The tick, the digest and the request to carry on are understood, anything else is refused."""
     assert events.task(body(b'{"task": "tick"}', None)) == {"task": "tick"}
+    assert events.task(body(b'{"task": "digest", "entry": 7}', None)) == {"task": "digest"}
     assert events.task(body(b'{"task": "resume", "entry": "K"}', None)) == {"task": "resume", "entry": "K"}
-    for other in (b'{"task": "resume"}', b'{"task": "resume", "entry": 7}', b'{"task": "sing"}', b"{}"):
+    for other in (b'{"task": "resume"}', b'{"task": "resume", "entry": 7}', b'{"task": "sing"}', b'{"task": ["digest"]}', b"{}"):
         with pytest.raises(EventRejected) as refused:
             events.task(body(other, None))
         assert refused.value.kind == "unknown-task"

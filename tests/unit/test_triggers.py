@@ -22,6 +22,7 @@ from shared.runs import Suspect, Watch
 from shared.watchdog import Outcome
 from tests.cloud_events import EMBEDDER, FORMS, PAYMENTS, Form, a_stage, budget_event, object_event, task_event
 from tests.envelopes import body, resource, storage_attributes, storage_headers
+from tests.sight_double import MemorySight
 from tests.stage import Stage
 
 DAY = 86_400.0
@@ -155,6 +156,55 @@ def test_a_resume_carries_on_the_entry_that_it_names(stage: Stage, caplog: pytes
     assert f"done: carried on {key}" in caplog.text
     triggers.task(task_event(task="resume", entry="budget-of-long-ago"))
     assert "done: closed budget-of-long-ago" in caplog.text
+
+
+@pytest.fixture
+def seer(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> MemorySight:
+    """What an audit in this process asks."""
+    seer = MemorySight()
+    monkeypatch.setattr(wiring, "settings", lambda: None)
+    monkeypatch.setattr(wiring, "sight", lambda _: seer.sight(stage.watchdog().world))
+    return seer
+
+
+def test_a_digest_is_posted_once_a_week(stage: Stage, seer: MemorySight, caplog: pytest.LogCaptureFixture) -> None:
+    """With an audit; the message that comes again finds it told, and asks nothing more."""
+    caplog.set_level(logging.INFO)
+    triggers.budget_alert(budget_event(82))
+    triggers.task(task_event(task="digest"))
+    _, told, reference = stage.messenger.posts[-1]
+    assert reference == "notice-digest-2026-W47/1"
+    assert told.startswith("Cost digest, week 47 of 2026\nSPEND\n")
+    assert "Parked now: 2 services" in told
+    assert "AUDIT: RED" in told
+    assert "done: closed notice-digest-2026-W47" in caplog.text
+    asked = len(seer.asked)
+    assert asked
+    triggers.task(task_event(task="digest"))
+    assert (len(stage.messenger.posts), len(seer.asked)) == (2, asked)
+
+
+def test_a_digest_without_an_audit(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is sent all the same, and says so."""
+
+    def refuse(_: object) -> NoReturn:
+        raise Denied("your default credentials were not found")
+
+    monkeypatch.setattr(wiring, "settings", lambda: None)
+    monkeypatch.setattr(wiring, "sight", refuse)
+    triggers.task(task_event(task="digest"))
+    assert "the audit could not be made: your default credentials were not found" in stage.messenger.posts[0][1]
+
+
+def test_a_digest_that_cannot_be_recorded_is_delivered_again(stage: Stage, seer: MemorySight) -> None:
+    """And then it is posted."""
+    stage.hooks.before = failing("write", Unavailable("503"))
+    with pytest.raises(Unavailable):
+        triggers.task(task_event(task="digest"))
+    stage.heal()
+    triggers.task(task_event(task="digest"))
+    assert [reference for _, _, reference in stage.messenger.posts] == ["notice-digest-2026-W47/1"]
+    assert seer.asked
 
 
 def test_an_unknown_task_is_acknowledged_and_reported(stage: Stage) -> None:
