@@ -98,7 +98,8 @@ class Interactions:
         body = urlencode({"payload": json.dumps(payload)}).encode()
         delivery = deliver(post, payload, body, self.sign(body, None), self.patience)
         if delivery.failure:
-            self._fail(where, person, f"{_name(element)} did not work: {delivery.failure}.", message.get("thread_ts", ""))
+            thread = message.get("thread_ts", ts)
+            self._fail(where, person, f"{_name(element)} did not work: {delivery.failure}.", "" if thread == ts else thread)
         return delivery
 
     def command(self, command: str, text: str, channel: str, user: str) -> Delivery:

@@ -274,6 +274,15 @@ def test_an_app_that_refuses_is_a_failure(space: Space, app: App) -> None:
     assert space.slack.snapshot()["channels"][0]["failures"][0]["text"] == failure.text
 
 
+def test_a_failure_in_a_thread_is_seen_there(space: Space, app: App) -> None:
+    """Beside the reply that was pressed; that of a parent stands in the channel."""
+    app.answer = (404, b"")
+    parent = posted(space)
+    for ts in (posted(space, thread_ts=parent), parent):
+        space.slack.press("ml-cost", ts, "approve")
+    assert [failure.thread_ts for failure in space.slack.failures] == [parent, ""]
+
+
 def test_an_app_that_is_slow_is_a_failure(space: Space, app: App) -> None:
     """Without an answer in time Slack gives up and says so; the app has heard of it all the same."""
     ts = posted(space)
