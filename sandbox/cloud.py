@@ -22,11 +22,13 @@ from sandbox.run_jobs import Jobs
 from sandbox.run_model import RunModel
 from sandbox.serve import GrpcServer, HttpServer
 from sandbox.slack import Slack
+from sandbox.slack_scopes import scopes_of
 from sandbox.storage_events import Notifications
 from sandbox.storage_model import Storage
 from sandbox.storage_resources import SOFT_DELETE_DEFAULT
 
 ROOT = Path(__file__).resolve().parent.parent
+MANIFEST = ROOT / "slack-manifest.yaml"
 PROJECT, PROJECT_NUMBER = "acme-ml-staging", "402871193547"
 BILLING_ACCOUNT = "01D4EE-079462-DFD6EC"
 STATE_BUCKET = "acme-ml-watchdog-state"
@@ -66,6 +68,7 @@ class Sandbox:
 
     Raises:
         OSError: A port that was asked for is taken.
+        ValueError: The app's manifest names no scopes.
     """
 
     def __init__(
@@ -89,7 +92,7 @@ class Sandbox:
         self.projects = Projects(self.faults)
         self.projects.add(project, PROJECT_NUMBER, BILLING_ACCOUNT)
         self.storage = Storage()
-        self.slack = Slack(self.faults, channels=channels)
+        self.slack = Slack(self.faults, channels=channels, scopes=scopes_of(MANIFEST), signing_secret=SIGNING_SECRET)
         self.budget_topic = f"projects/{project}/topics/budget-alerts"
         self.tasks_topic = f"projects/{project}/topics/cost-watchdog-tasks"
         for topic in (self.budget_topic, self.tasks_topic):
@@ -108,6 +111,7 @@ class Sandbox:
             storage_app: ASGIApp = storage.app(self.storage, self.faults)
             self._storage = stack.enter_context(HttpServer(storage_app, ports.storage))
             self._slack = stack.enter_context(HttpServer(self.slack.app(), ports.slack))
+            self.slack.serve_at(self._slack.url)
             self._stack = stack.pop_all()
 
     def environment(self) -> dict[str, str]:

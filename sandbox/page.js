@@ -179,22 +179,71 @@ function run(each) {
   return node;
 }
 
-function part(each) {
+function part(each, from) {
   if (each.type === "divider") return make("div", { class: "part" }, make("hr"));
   const place = make(each.type === "header" ? "h3" : "div", { class: `part ${each.type}` }, ...(each.runs ?? []).map(run));
   if (each.fields?.length) place.append(make("div", { class: "fields" }, ...each.fields.map((field) => make("div", {}, ...field.map(run)))));
-  for (const element of each.elements ?? []) {
-    const button = each.type === "actions" ? make("button", { type: "button", disabled: "" }) : make("div");
-    button.append(...element.map(run));
-    place.append(button);
-  }
+  if (each.controls?.length) place.append(make("div", { class: "controls" }, ...each.controls.map((one) => control(one, from))));
+  else place.append(...(each.elements ?? []).map((element) => make("div", {}, ...element.map(run))));
   return place;
 }
 
-function message(each) {
-  const body = make("div", {}, make("div", {}, make("span", { class: "who", text: "Cost Watchdog" }), make("span", { class: "app", text: "APP" }),
-    make("span", { class: "who-time", text: each.time })), ...each.parts.map(part));
-  return make("article", { class: "message", "data-ts": each.ts }, make("div", { class: "avatar", "aria-hidden": "true", text: "CW" }), body);
+// What somebody is asked before a press counts; gives whether it does.
+function sure(asked) {
+  const dialog = byId("sure");
+  byId("sure-title").textContent = asked.title;
+  byId("sure-text").replaceChildren(...asked.runs.map(run));
+  byId("sure-deny").textContent = asked.deny;
+  byId("sure-confirm").textContent = asked.confirm;
+  byId("sure-confirm").className = asked.style || "primary";
+  dialog.returnValue = "deny";
+  dialog.showModal();
+  return new Promise((done) => { dialog.addEventListener("close", () => done(dialog.returnValue === "confirm"), { once: true }); });
+}
+
+async function press(one, from, option) {
+  if (one.confirm && !(await sure(one.confirm))) return false;
+  await send("/press", { channel: from.channel, ts: from.ts, action: one.action_id, block: one.block_id, option, user: byId("me").value });
+  return true;
+}
+
+function control(one, from) {
+  const key = `${from.key}-${one.block_id}-${one.action_id}`;
+  if (one.type === "button") {
+    return make("button", { type: "button", class: one.style, "data-key": key, text: one.text, on: { click: () => press(one, from, null) } });
+  }
+  if (one.type !== "static_select") return make("button", { type: "button", disabled: "", text: one.text || one.type });
+  const options = one.options.map((option) => make("option", { value: option.value, text: option.text }));
+  const select = make("select", { "data-key": key, "aria-label": one.text || one.action_id }, make("option", { value: "", disabled: "", text: one.text || "Choose" }), ...options);
+  let last = one.selected ?? "";
+  select.value = last;
+  select.addEventListener("change", async () => {
+    const option = select.value;
+    if (await press(one, from, option)) last = option;
+    else select.value = last;
+  });
+  return select;
+}
+
+function message(each, channel, within = "") {
+  const from = { channel, ts: each.ts, key: `${within}${each.ts}` };
+  const classes = `message ${within ? "reply" : ""} ${each.only_for ? "private" : ""} ${each.failed ? "failed" : ""}`;
+  const head = make("div", {}, make("span", { class: "who", text: each.failed ? "Slack" : "Cost Watchdog" }), make("span", { class: "app", text: "APP" }), make("span", { class: "who-time", text: each.time }));
+  if (each.only_for) head.append(make("span", { class: "aside", text: `Only visible to ${each.only_for}` }));
+  if (each.broadcast) head.append(make("span", { class: "aside", text: within ? "Also sent to the channel" : "Replied to a thread" }));
+  const body = make("div", {}, head, ...each.parts.map((one) => part(one, from)));
+  if (each.edited) body.append(make("div", { class: "aside", text: "(edited)" }));
+  if (each.replies.length) {
+    const title = `${each.replies.length} ${each.replies.length === 1 ? "reply" : "replies"}`;
+    body.append(make("div", { class: "thread", role: "group", "aria-label": title }, make("div", { class: "aside", text: title }), ...each.replies.map((reply) => message(reply, channel, `${each.ts}/`))));
+  }
+  return make("article", { class: classes, "data-ts": each.ts }, make("div", { class: "avatar", "aria-hidden": "true", text: each.failed ? "!" : "CW" }), body);
+}
+
+function drawPeople(people) {
+  const me = byId("me").value;
+  const drawn = draw("me", people, (list) => list.map((each) => make("option", { value: each.id, text: each.name })));
+  if (drawn && people.some((each) => each.id === me)) byId("me").value = me;
 }
 
 function drawSlack(channel) {
@@ -202,7 +251,7 @@ function drawSlack(channel) {
   const place = byId("messages");
   const atEnd = place.scrollHeight - place.scrollTop - place.clientHeight < 80;
   const empty = [make("p", { class: "empty", text: "No messages yet. Spend more than half of the budget, or let a training run fail." })];
-  const changed = draw("messages", channel.messages, (messages) => (messages.length ? messages.map(message) : empty));
+  const changed = draw("messages", channel.messages, (messages) => (messages.length ? messages.map((each) => message(each, channel.id)) : empty));
   const last = place.lastElementChild;
   if (changed && atEnd && last) place.scrollTop = last.offsetTop - place.offsetTop;
 }
@@ -247,6 +296,7 @@ async function refresh() {
   draw("journal", data.journal, (list) => list.map((each) => make("li", { text: `${each.updated.slice(11, 19)}  ${each.name}` })));
   draw("faults", data.faults, (list) => list.map((text) => make("li", { text })));
   drawLogs(data.functions);
+  drawPeople(data.people);
   if (data.slack.length) drawSlack(data.slack[0]);
   if (byId("details").open) drawDetails();
 }
@@ -256,6 +306,10 @@ byId("fault").addEventListener("submit", (event) => {
   const asked = new FormData(event.target);
   const status = asked.get("status");
   send("/fault", { method: asked.get("method"), status: status === "drop" ? status : Number(status), times: asked.get("times") ? Number(asked.get("times")) : null });
+});
+byId("command").addEventListener("submit", (event) => {
+  event.preventDefault();
+  send("/command", { channel: current.slack[0].id, text: new FormData(event.target).get("text"), user: byId("me").value });
 });
 byId("mend").addEventListener("click", () => send("/fault", { clear: true }));
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -22,6 +23,8 @@ from sandbox.faults import Fault
 from sandbox.functions import Functions
 from sandbox.grpc_errors import RefusedError
 from sandbox.page_state import state
+from sandbox.slack_delivery import Delivery
+from sandbox.slack_people import Impossible
 from sandbox.storage_errors import ApiError
 from sandbox.storage_model import Storage
 
@@ -63,6 +66,7 @@ class Page:
             "/deploy": self._deploy,
             "/run": self._run,
         }
+        self._told: dict[str, Callable[[dict[str, Any]], str]] = {"/press": self._press, "/command": self._command}
 
     def app(self) -> Starlette:
         """The application, to be served at the root of a port."""
@@ -70,7 +74,7 @@ class Page:
             routes=[
                 *(Route(path, self._file, methods=["GET"]) for path in _FILES),
                 Route("/state", self._state, methods=["GET"]),
-                *(Route(path, self._do, methods=["POST"]) for path in self._verbs),
+                *(Route(path, self._do, methods=["POST"]) for path in (*self._verbs, *self._told)),
             ]
         )
 
@@ -92,9 +96,12 @@ class Page:
             return _said(415, "The body has to be JSON, and to say so in its content type.")
         try:
             asked = _object(await request.body())
+            path = request.url.path
+            if path in self._told:  # in a thread, since the functions may take their time, and one at a time is not how people press
+                return _said(200, await run_in_threadpool(self._told[path], asked))
             with self._lock:
-                return _said(200, self._verbs[request.url.path](asked))
-        except (_NotPossible, RefusedError, ApiError) as error:
+                return _said(200, self._verbs[path](asked))
+        except (_NotPossible, Impossible, RefusedError, ApiError) as error:
             return _said(400, error.text if isinstance(error, RefusedError) else str(error))
 
     def _spend(self, asked: dict[str, Any]) -> str:
@@ -149,6 +156,31 @@ class Page:
         act, said = _RUN_VERBS[what]
         act(self._sandbox.storage, folder)
         return f"{run.name} {said}."
+
+    def _press(self, asked: dict[str, Any]) -> str:
+        """``{"channel": ID, "ts": TS, "action": ID, "block": ID, "option": VALUE, "user": ID}``: somebody presses or chooses.
+
+        Option is for what has options.
+        """
+        channel, ts, action, user = (_text(asked, key) for key in ("channel", "ts", "action", "user"))
+        block = _text(asked, "block") if asked.get("block") else ""
+        option = _text(asked, "option") if asked.get("option") is not None else None
+        delivery = self._sandbox.slack.press(channel, ts, action, user=user, block_id=block, option=option)
+        return _acknowledged("This", delivery)
+
+    def _command(self, asked: dict[str, Any]) -> str:
+        """``{"channel": ID, "text": "/cost-watchdog status", "user": ID}``: somebody gives a slash command."""
+        channel, user = _text(asked, "channel"), _text(asked, "user")
+        command, _, text = _text(asked, "text").strip().partition(" ")
+        if not command.startswith("/") or command == "/":
+            raise _NotPossible("A slash command begins with a slash: /cost-watchdog status")
+        return _acknowledged(command, self._sandbox.slack.command(command, text.strip(), channel=channel, user=user))
+
+
+def _acknowledged(what: str, delivery: Delivery) -> str:
+    if delivery.failure:
+        raise _NotPossible(f"{what} did not work: {delivery.failure}.")
+    return f"The app acknowledged it after {delivery.seconds:.2f} s."
 
 
 def deploy_over(sandbox: Sandbox, resource: str) -> None:

@@ -14,6 +14,7 @@ from sandbox.estate import month_start
 from sandbox.faults import Fault
 from sandbox.functions import SERVICES, Functions
 from sandbox.slack_view import view
+from sandbox.slack_wire import moment
 from sandbox.storage_state import Stored
 from shared.slack_text import plural, volume
 
@@ -38,7 +39,7 @@ def state(sandbox: Sandbox, functions: Functions | None) -> dict[str, Any]:
         "budgets": [_budget(each, now) for each in sandbox.budgets.snapshot()],
         "buckets": [{key: bucket[key] for key in ("name", "objects", "bytes")} for bucket in buckets],
         "journal": [each for bucket in buckets if bucket["name"] == STATE_BUCKET for each in bucket["newest"]],
-        "slack": [_channel(each) for each in sandbox.slack.snapshot()["channels"]],
+        **_slack(sandbox.slack.snapshot()),
         "functions": [_function(functions, target) for target in functions.by_target] if functions else [],
         "faults": [fault_words(fault) for fault in sandbox.faults.in_force().values()],
     }
@@ -169,14 +170,45 @@ def _month(period: datetime) -> str:
     return f"{period:%B %Y}"  # it begins at 07:00 or 08:00 UTC, on the same day
 
 
-def _channel(channel: dict[str, Any]) -> dict[str, Any]:
+def _slack(snapshot: dict[str, Any]) -> dict[str, Any]:
+    """Who is in the workspace, and what its channels show: messages, and in their order what single persons see."""
+    names = {each["id"]: each["name"] for each in snapshot["people"]}
+    return {"people": snapshot["people"], "slack": [_channel(each, names) for each in snapshot["channels"]]}
+
+
+def _channel(channel: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    private = [_private(each, each["message_ts"], names) for each in channel["ephemerals"]]
+    private += [{**_private(each, each["ts"], names), "failed": True} for each in channel["failures"]]
+    parents = {each["ts"] for each in channel["messages"]}
+    messages = [_message(each, [one for one in private if one["thread"] == each["ts"]]) for each in channel["messages"]]
+    messages += [each for each in private if each["thread"] not in parents]
+    return {"id": channel["id"], "name": channel["name"], "messages": _sorted(messages)[-_MESSAGES:]}
+
+
+def _message(message: dict[str, Any], private: list[dict[str, Any]]) -> dict[str, Any]:
+    """A message and its thread."""
+    replies = [_entry(each, each["ts"]) for each in message["replies"]]
+    return {**_entry(message, message["ts"]), "replies": _sorted([*replies, *private])}
+
+
+def _private(message: dict[str, Any], ts: str, names: dict[str, str]) -> dict[str, Any]:
+    user = message["user"]
+    return {**_entry(message, ts), "user": user, "only_for": names.get(user, user), "thread": message.get("thread_ts", "")}
+
+
+def _entry(message: dict[str, Any], ts: str) -> dict[str, Any]:
     return {
-        "name": channel["name"],
-        "messages": [
-            {"ts": each["ts"], "time": f"{datetime.fromtimestamp(float(each['ts']), UTC):%H:%M:%S}", "parts": view(each)}
-            for each in channel["messages"][-_MESSAGES:]
-        ],
+        "ts": ts,
+        "time": f"{datetime.fromtimestamp(float(ts), UTC):%H:%M:%S}",
+        "parts": view(message),
+        "edited": "edited" in message,
+        "broadcast": message.get("subtype") == "thread_broadcast",
+        "replies": [],
     }
+
+
+def _sorted(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(entries, key=lambda entry: moment(entry["ts"]))
 
 
 def _function(functions: Functions, target: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Slack: the part of its Web API that a bot posts with, and incoming webhooks.
+"""Slack: the part of its Web API that a bot posts with, incoming webhooks, and what people do that the bot's app is told of.
 
 A real client finds it with ``WebClient(base_url="http://127.0.0.1:PORT/api/", token=...)``.
 https://docs.slack.dev/reference/methods
@@ -10,7 +10,8 @@ import asyncio
 import copy
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from starlette.applications import Starlette
@@ -20,32 +21,51 @@ from starlette.routing import Route
 
 from sandbox.faults import Fault, Faults
 from sandbox.serve import Dropped
-from sandbox.slack_content import content_of, metadata_of
-from sandbox.slack_state import Channel, Workspace, between
-from sandbox.slack_wire import Arguments, RateLimited, SlackError, arguments_of, cursor_after
+from sandbox.slack_chat import Chat
+from sandbox.slack_content import content_of
+from sandbox.slack_delivery import Delivery, Post
+from sandbox.slack_interactions import Failure, Interactions
+from sandbox.slack_people import ANN, Impossible, People
+from sandbox.slack_reading import Reading
+from sandbox.slack_responses import ResponseUrls
+from sandbox.slack_scopes import COMMANDS, EVERY_SCOPE, MissingScope, allow
+from sandbox.slack_state import TEAM, Channel, Workspace
+from sandbox.slack_wire import Arguments, RateLimited, SlackError, arguments_of
 
-TEAM, USER, BOT = "T0000000001", "U0000000001", "B0000000001"
-HOME = "https://sandbox.slack.com/"
-_MAX_UPDATE = 4_000  # msg_too_long: https://docs.slack.dev/reference/methods/chat.update
-_HIDDEN = ("metadata", "unfurl_links", "unfurl_media")
-# https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks names these; every other error is a 400.
-_WEBHOOK_STATUS = {"action_prohibited": 403, "channel_is_archived": 410, "channel_not_found": 404, "no_service": 404}
+# https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks names the first four; for the others see slack_responses.
+# Every other error is a 400.
+_HOOK_STATUS = {
+    "action_prohibited": 403,
+    "channel_is_archived": 410,
+    "channel_not_found": 404,
+    "no_service": 404,
+    "expired_url": 404,
+    "message_not_found": 404,
+    "used_url": 404,
+}
 _UNREADABLE = ("invalid_form_data", "invalid_json", "invalid_post_type", "json_not_object")
 
 
 class Slack:
-    """A workspace with one bot.
+    """A workspace with one bot, and the people ann and ben.
 
-    Not modelled: scopes, users, private channels, files, the rate limits by method beside the one by channel, and the
-    block ids that Slack makes up where none are given.
+    Not modelled: private channels, files, modals, events, and the rate limits by method beside the one by channel.
 
     Args:
-        faults: Asked under the method's name, with the channel as it was named; under ``incoming-webhook`` with the path.
+        faults: Asked under the method's name, with the channel as it was named; under ``incoming-webhook`` and ``response_url`` with the path.
         token: The bot's token.
         channels: The channels to begin with, which the bot is in.
         burst: Messages that a channel takes at once.
         rate: Messages a second that it takes after that.
         clock: Seconds, rising, for the rate limit.
+        now: Seconds since 1970, for timestamps, signatures, and the age of response URLs.
+        scopes: What the bot's app may do; none is everything.
+        signing_secret: What Slack signs with that it sends to the app.
+
+    Attributes:
+        token: The bot's token.
+        ephemerals: What was shown to one person alone, oldest first.
+        failures: What people saw fail since the app did not acknowledge it.
     """
 
     def __init__(
@@ -57,27 +77,28 @@ class Slack:
         burst: int = 5,
         rate: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+        scopes: Iterable[str] | None = None,
+        signing_secret: str = "sandbox-signing-secret",  # noqa: S107 - it opens nothing
     ) -> None:
         self.token = token
-        self.ephemerals: list[dict[str, Any]] = []
         self._faults = faults
         self._revoked = False
         self._out = False
         self._webhooks: dict[str, str] = {}
-        self._workspace = Workspace(burst, rate, clock)
+        self._scopes = EVERY_SCOPE if scopes is None else tuple(scopes)
+        self._workspace = Workspace(burst, rate, clock, now)
+        self._people = People()
+        self._responses = ResponseUrls(self._workspace)
+        self._interactions = Interactions(self._workspace, self._people, self._responses, signing_secret)
+        self.ephemerals: list[dict[str, Any]] = self._workspace.ephemerals
+        self.failures: list[Failure] = self._interactions.failures
         for name in channels:
             self.add_channel(name)
         self._methods: dict[str, Callable[[Arguments], dict[str, Any]]] = {
-            "auth.test": _auth_test,
-            "chat.delete": self._chat_delete,
-            "chat.getPermalink": self._chat_get_permalink,
-            "chat.postEphemeral": self._chat_post_ephemeral,
-            "chat.postMessage": self._chat_post_message,
-            "chat.update": self._chat_update,
-            "conversations.history": self._conversations_history,
-            "conversations.info": self._conversations_info,
-            "conversations.list": self._conversations_list,
-            "conversations.replies": self._conversations_replies,
+            "usergroups.users.list": self._people.usergroups_users_list,
+            **Chat(self._workspace).methods(),
+            **Reading(self._workspace).methods(),
         }
 
     def add_channel(self, name: str, *, member: bool = True, archived: bool = False) -> str:
@@ -90,6 +111,84 @@ class Slack:
         path = f"/services/{TEAM}/B{number:010d}/sandbox{number:017d}"
         self._webhooks[path] = self._workspace.find(channel).id
         return path
+
+    def add_user(self, user_id: str, name: str) -> None:
+        """Add a person."""
+        self._people.add_user(user_id, name)
+
+    def add_usergroup(self, group_id: str, handle: str, users: Sequence[str]) -> None:
+        """Add a user group, or say anew who is in it.
+
+        Raises:
+            Impossible: Somebody of these is not in the workspace.
+        """
+        self._people.add_usergroup(group_id, handle, users)
+
+    def serve_at(self, url: str) -> None:
+        """Say where `app` is served, ``http://127.0.0.1:PORT``: response URLs begin with that."""
+        self._interactions.url = url
+
+    def connect(self, to: str | Post, signing_secret: str | None = None, *, patience: float | None = None) -> None:
+        """Say where the app takes interactions.
+
+        Args:
+            to: Its request URL, or a function that takes a body and headers and gives status and body, for an app in this process.
+            signing_secret: What to sign with from now on; none leaves it as it is.
+            patience: Seconds to wait for an answer from now on; none leaves it at Slack's three.
+
+        Raises:
+            ValueError: The URL is none that can be posted to.
+        """
+        self._interactions.connect(to, signing_secret, patience)
+
+    def sign(self, body: bytes, timestamp: int | None = None) -> dict[str, str]:
+        """The headers of a request that Slack sends, signed now or at a time in seconds since 1970."""
+        return self._interactions.sign(body, timestamp)
+
+    def press(
+        self,
+        channel: str,
+        ts: str,
+        action_id: str,
+        *,
+        user: str = ANN,
+        block_id: str = "",
+        value: str | None = None,
+        option: str | None = None,
+    ) -> Delivery:
+        """Somebody presses a button of a message, or chooses an option, and the app is told.
+
+        A dialog to confirm it is the client's affair, and is taken to be confirmed.
+
+        Args:
+            channel: The channel's id or name.
+            ts: The message's timestamp; that of an ephemeral message too.
+            action_id: The element's.
+            user: Who does it.
+            block_id: The element's block, where more than one has such an element.
+            value: The button's value, where more than one button has this action.
+            option: The value of the option, where the element has options.
+
+        Raises:
+            Impossible: There is no such person, message, element or option, or the app is not connected.
+        """
+        return self._interactions.press(channel, ts, action_id, user, block_id, value, option)
+
+    def command(self, command: str, text: str = "", *, channel: str, user: str = ANN) -> Delivery:
+        """Somebody gives a slash command, and the app is told. What it answers at once is shown.
+
+        Args:
+            command: With its slash.
+            text: What follows it.
+            channel: The id or name of the channel that it is given in.
+            user: Who does it.
+
+        Raises:
+            Impossible: There is no such person or channel, or the app is not connected or has no commands.
+        """
+        if COMMANDS not in self._scopes:
+            raise Impossible(f"{command} is not a valid command: the app lacks the scope {COMMANDS!r}.")
+        return self._interactions.command(command, text, channel, user)
 
     def revoke(self) -> None:
         """Revoke the token."""
@@ -105,23 +204,36 @@ class Slack:
             return copy.deepcopy(list(self._workspace.find(channel).messages.values()))
 
     def snapshot(self) -> dict[str, Any]:
-        """The channels as JSON for a page: messages oldest first, each with its replies."""
+        """The channels as JSON for a page: messages oldest first, each with its replies, and what single persons see beside them."""
         with self._workspace.lock:
-            return {"outage": self._out, "channels": [self._view(channel) for channel in self._workspace.channels()]}
+            return {
+                "outage": self._out,
+                "people": [asdict(user) for user in self._people.users()],
+                "channels": [self._view(channel) for channel in self._workspace.channels()],
+            }
 
     def app(self) -> Starlette:
-        """The Web API under ``/api/``, and the webhooks under ``/services/``."""
+        """The Web API under ``/api/``, the webhooks under ``/services/``, and the response URLs under ``/actions/`` and ``/commands/``."""
         return Starlette(
             routes=[
                 Route("/api/{method}", self._call, methods=["GET", "POST"]),
                 Route("/services/{path:path}", self._webhook, methods=["POST"]),
+                Route("/actions/{path:path}", self._response, methods=["POST"]),
+                Route("/commands/{path:path}", self._response, methods=["POST"]),
             ]
         )
 
     def _view(self, channel: Channel) -> dict[str, Any]:
         shown = reversed(self._workspace.history(channel))
         messages = [{**message, "replies": self._workspace.thread(channel, message["ts"])[1:]} for message in shown]
-        return {"id": channel.id, "name": channel.name, "archived": channel.archived, "messages": copy.deepcopy(messages)}
+        return {
+            "id": channel.id,
+            "name": channel.name,
+            "archived": channel.archived,
+            "messages": copy.deepcopy(messages),
+            "ephemerals": copy.deepcopy([each for each in self.ephemerals if each["channel"] == channel.id]),
+            "failures": [asdict(each) for each in self.failures if each.channel == channel.id],
+        }
 
     async def _call(self, request: Request) -> Response:
         method = request.path_params["method"]
@@ -143,21 +255,33 @@ class Slack:
             answer = _failure(error)
         except RateLimited as error:
             return _rate_limited(error.retry_after)
-        return Dropped() if fault and fault.drop_answer else JSONResponse(answer)
+        told = {"X-OAuth-Scopes": ",".join(self._scopes)} if answer["ok"] else {}
+        return Dropped() if fault and fault.drop_answer else JSONResponse(answer, headers=told)
 
     async def _webhook(self, request: Request) -> Response:
-        fault = self._faults.strike("incoming-webhook", request.url.path)
+        return await self._hook(request, "incoming-webhook", self._post_by_webhook, PlainTextResponse("ok"))
+
+    async def _response(self, request: Request) -> Response:
+        answer = JSONResponse({"ok": True}) if request.url.path.startswith("/actions/") else PlainTextResponse("ok")
+        return await self._hook(request, "response_url", self._responses.use, answer)
+
+    async def _hook(self, request: Request, name: str, work: Callable[[str, Arguments], None], done: Response) -> Response:
+        """What is posted to a URL that needs no token."""
+        fault = self._faults.strike(name, request.url.path)
         await self._wait(fault)
         try:
             if (refusal := self._refusal(fault)) is not None:
                 return refusal
-            self._post_by_webhook(request.url.path, await arguments_of(request))
+            arguments = await arguments_of(request)
+            if "payload" in arguments.values:
+                arguments = Arguments(arguments.json("payload", "invalid_json", dict))
+            work(request.url.path, arguments)
         except SlackError as error:
             text = "invalid_payload" if error.error in _UNREADABLE else error.error
-            return PlainTextResponse(text, _WEBHOOK_STATUS.get(text, 400))
+            return PlainTextResponse(text, _HOOK_STATUS.get(text, 400))
         except RateLimited as error:
             return PlainTextResponse("rate_limited", 429, {"Retry-After": str(error.retry_after)})
-        return Dropped() if fault and fault.drop_answer else PlainTextResponse("ok")
+        return Dropped() if fault and fault.drop_answer else done
 
     async def _wait(self, fault: Fault | None) -> None:
         pause = self._faults.latency + (fault.delay if fault else 0.0)
@@ -193,98 +317,12 @@ class Slack:
             raise SlackError("invalid_auth")
         if self._revoked:
             raise SlackError("token_revoked")
+        allow(method, self._scopes)
         return self._methods[method]
-
-    def _chat_post_message(self, arguments: Arguments) -> dict[str, Any]:
-        channel = self._workspace.find(arguments.required("channel"))
-        self._workspace.open(channel)
-        metadata, warning = metadata_of(arguments)
-        author = {"user": USER, "bot_id": BOT, "team": TEAM}
-        message = self._workspace.post(channel, {**author, "text": "", **content_of(arguments), **metadata})
-        return {"channel": channel.id, "ts": message["ts"], "message": message, **warning}
-
-    def _chat_post_ephemeral(self, arguments: Arguments) -> dict[str, Any]:
-        channel = self._workspace.find(arguments.required("channel"))
-        user = arguments.required("user")
-        self._workspace.open(channel)
-        content = content_of(arguments)
-        channel.bucket.take()
-        self.ephemerals.append({"channel": channel.id, "user": user, **content, "message_ts": self._workspace.next_ts()})
-        return {"message_ts": self.ephemerals[-1]["message_ts"]}
-
-    def _chat_update(self, arguments: Arguments) -> dict[str, Any]:
-        channel = self._workspace.by_id(arguments.required("channel"))
-        ts = arguments.required("ts")
-        message = self._workspace.message(channel, ts, BOT, "cant_update_message")
-        self._workspace.open(channel)
-        if len(arguments.text("text")) > _MAX_UPDATE:
-            raise SlackError("msg_too_long")
-        content = content_of(arguments)
-        metadata, warning = metadata_of(arguments)
-        if "blocks" not in content and "text" in content:
-            content |= {"blocks": [], "edited": {"user": USER, "ts": self._workspace.next_ts()}}
-        with self._workspace.lock:
-            message |= {**content, **metadata}
-            if arguments.values.get("metadata") in ({}, "{}"):
-                message.pop("metadata", None)
-            return {"channel": channel.id, "ts": ts, "text": message["text"], "message": dict(message), **warning}
-
-    def _chat_delete(self, arguments: Arguments) -> dict[str, Any]:
-        channel = self._workspace.by_id(arguments.required("channel"))
-        ts = arguments.required("ts")
-        self._workspace.message(channel, ts, BOT, "cant_delete_message")
-        self._workspace.delete(channel, ts)
-        return {"channel": channel.id, "ts": ts}
-
-    def _chat_get_permalink(self, arguments: Arguments) -> dict[str, Any]:
-        channel = self._workspace.by_id(arguments.required("channel"))
-        ts = arguments.required("message_ts")
-        if ts not in channel.messages:
-            raise SlackError("message_not_found")
-        parent = channel.messages[ts].get("thread_ts", ts)
-        thread = "" if parent == ts else f"?thread_ts={parent}&cid={channel.id}"
-        return {"channel": channel.id, "permalink": f"{HOME}archives/{channel.id}/p{ts.replace('.', '')}{thread}"}
-
-    def _conversations_history(self, arguments: Arguments) -> dict[str, Any]:
-        channel = self._readable(arguments)
-        found = self._selected(self._workspace.history(channel), arguments)
-        if cursor := arguments.cursor():
-            found = [message for message in found if message["ts"] < cursor]
-        return _page(found, arguments.limit(100, 999), lambda message: str(message["ts"]), arguments)
-
-    def _conversations_replies(self, arguments: Arguments) -> dict[str, Any]:
-        channel = self._readable(arguments)
-        parent, *replies = self._workspace.thread(channel, arguments.required("ts"))
-        found = [parent, *self._selected(replies, arguments)]
-        if cursor := arguments.cursor():
-            found = [message for message in found if message["ts"] > cursor]
-        return _page(found, arguments.limit(1000, 1000), lambda message: str(message["ts"]), arguments)
-
-    def _conversations_list(self, arguments: Arguments) -> dict[str, Any]:
-        cursor, limit = arguments.cursor(), arguments.limit(100, 1000)
-        hidden = arguments.flag("exclude_archived")
-        found = [channel for channel in self._workspace.channels() if channel.id > cursor and not (hidden and channel.archived)]
-        following = cursor_after(found[limit - 1].id) if len(found) > limit else ""
-        return {"channels": [_channel(channel) for channel in found[:limit]], "response_metadata": {"next_cursor": following}}
-
-    def _conversations_info(self, arguments: Arguments) -> dict[str, Any]:
-        return {"channel": _channel(self._workspace.by_id(arguments.required("channel")))}
-
-    def _readable(self, arguments: Arguments) -> Channel:
-        channel = self._workspace.by_id(arguments.required("channel"))
-        if not channel.member:
-            raise SlackError("not_in_channel")
-        return channel
-
-    def _selected(self, messages: list[dict[str, Any]], arguments: Arguments) -> list[dict[str, Any]]:
-        oldest, latest = arguments.ts("oldest", "invalid_ts_oldest"), arguments.ts("latest", "invalid_ts_latest")
-        return between(messages, oldest, latest, inclusive=arguments.flag("inclusive"))
 
     def _post_by_webhook(self, path: str, arguments: Arguments) -> None:
         if path not in self._webhooks:
             raise SlackError("no_service")
-        if "payload" in arguments.values:
-            arguments = Arguments(arguments.json("payload", "invalid_json", dict))
         channel = self._workspace.by_id(self._webhooks[path])
         if channel.archived:
             raise SlackError("channel_is_archived")
@@ -292,35 +330,10 @@ class Slack:
         self._workspace.post(channel, {"bot_id": path.split("/")[3], "team": TEAM, "text": "", **content})
 
 
-def _auth_test(_arguments: Arguments) -> dict[str, Any]:
-    return {"url": HOME, "team": "Sandbox", "user": "cost_watchdog", "team_id": TEAM, "user_id": USER, "bot_id": BOT}
-
-
-def _channel(channel: Channel) -> dict[str, Any]:
-    return {
-        "id": channel.id,
-        "name": channel.name,
-        "is_channel": True,
-        "is_private": False,
-        "is_archived": channel.archived,
-        "is_member": channel.member,
-    }
-
-
-def _page(found: list[dict[str, Any]], limit: int, position: Callable[[dict[str, Any]], str], arguments: Arguments) -> dict[str, Any]:
-    """One page of messages; metadata only on demand, unfurl flags never."""
-    hidden = _HIDDEN[1:] if arguments.flag("include_all_metadata") else _HIDDEN
-    page = [{key: value for key, value in message.items() if key not in hidden} for message in found[:limit]]
-    more = len(found) > limit
-    return {
-        "messages": page,
-        "has_more": more,
-        **({"response_metadata": {"next_cursor": cursor_after(position(page[-1]))}} if more else {}),
-    }
-
-
 def _failure(error: SlackError) -> dict[str, Any]:
     answer: dict[str, Any] = {"ok": False, "error": error.error}
+    if isinstance(error, MissingScope):
+        answer |= {"needed": error.needed, "provided": error.provided}
     if error.details:
         answer["response_metadata"] = {"messages": error.details}
     if error.error == "invalid_blocks":

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from sandbox.slack_blocks import check_blocks, too_long
+from sandbox.slack_elements import with_ids
 from sandbox.slack_wire import Arguments, SlackError
 
 MAX_TEXT = 40_000  # longer texts are truncated: https://docs.slack.dev/reference/methods/chat.postMessage
@@ -37,7 +38,10 @@ def content_of(arguments: Arguments, *, limited: bool = True) -> dict[str, Any]:
         raise SlackError("no_text")
     content: dict[str, Any] = {key: arguments.text(key) for key in _KEPT if arguments.text(key)}
     content |= {flag: arguments.flag(flag) for flag in ("unfurl_links", "unfurl_media") if flag in arguments.values}
-    content |= {key: value for key, value in {"blocks": blocks, "attachments": attachments}.items() if value is not None}
+    if blocks is not None:
+        content["blocks"] = with_ids(blocks)
+    if attachments is not None:
+        content["attachments"] = attachments
     if text:
         content["text"] = text[:MAX_TEXT]
     if content.get("thread_ts") and arguments.flag("reply_broadcast"):

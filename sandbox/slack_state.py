@@ -12,6 +12,11 @@ from typing import Any
 
 from sandbox.slack_wire import RateLimited, SlackError, moment
 
+TEAM, USER, BOT, APP = "T0000000001", "U0000000001", "B0000000001", "A0000000001"
+DOMAIN = "sandbox"
+HOME = f"https://{DOMAIN}.slack.com/"
+AUTHOR = {"user": USER, "bot_id": BOT, "team": TEAM}
+"""Who the bot's messages are from."""
 _MICROS = 1_000_000
 
 
@@ -79,10 +84,15 @@ class Workspace:
         rate: Messages a second it takes after that.
         clock: Seconds, rising, for the rate limit.
         now: Seconds since 1970, for timestamps.
+
+    Attributes:
+        lock: Held by whoever reads or changes a message.
+        ephemerals: What was shown to one person alone, oldest first.
     """
 
     def __init__(self, burst: int, rate: float, clock: Callable[[], float], now: Callable[[], float] = time.time) -> None:
         self.lock = threading.RLock()
+        self.ephemerals: list[dict[str, Any]] = []
         self._burst, self._rate, self._clock, self._now = burst, rate, clock, now
         self._channels: dict[str, Channel] = {}
         self._ids = itertools.count(1)
@@ -127,6 +137,10 @@ class Workspace:
             self._last = max(self._last + 1, int(self._now() * _MICROS))
             return f"{self._last // _MICROS}.{self._last % _MICROS:06d}"
 
+    def seconds(self) -> float:
+        """The time of day, in seconds since 1970."""
+        return self._now()
+
     def open(self, channel: Channel) -> None:
         """Make sure that the bot may post.
 
@@ -156,6 +170,23 @@ class Workspace:
                     "latest_reply": message["ts"],
                 }
             return dict(message)
+
+    def post_ephemeral(self, channel: Channel, user: str, content: dict[str, Any]) -> str:
+        """Show a message to one person alone, and give its timestamp.
+
+        Raises:
+            RateLimited: Too many messages.
+        """
+        with self.lock:
+            channel.bucket.take()
+            ts = self.next_ts()
+            self.ephemerals.append({"channel": channel.id, "user": user, "text": "", **content, "message_ts": ts})
+            return ts
+
+    def ephemeral(self, channel: Channel, ts: str) -> dict[str, Any] | None:
+        """A message that was shown to one person alone; none if there is none, or no longer."""
+        there = (each for each in self.ephemerals if (each["channel"], each["message_ts"]) == (channel.id, ts))
+        return next(there, None)
 
     def message(self, channel: Channel, ts: str, author: str, error: str) -> dict[str, Any]:
         """A message to change or delete.

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from sandbox.slack_elements import elements, options
+
 _TOKENS = re.compile(
     r"```(?P<pre>.+?)```"
     r"|`(?P<code>[^`\n]+)`"
@@ -50,7 +52,10 @@ def runs(text: str) -> tuple[Run, ...]:
 
 
 def view(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The parts of a message in their order, as JSON: header, section, context, divider, or buttons; its plain text where it has no blocks."""
+    """The parts of a message in their order, as JSON: header, section, context, divider, or actions; its plain text where it has no blocks.
+
+    What can be pressed stands among the ``elements`` of its part as text, and under ``controls`` with all that a page needs to offer it.
+    """
     blocks = message.get("blocks") or [{"type": "section", "text": {"type": "mrkdwn", "text": message.get("text", "")}}]
     return [_block(block) for block in blocks]
 
@@ -72,12 +77,50 @@ def _flat(given: list[Any]) -> Iterator[dict[str, Any]]:
 def _block(block: Mapping[str, Any]) -> dict[str, Any]:
     kind = block["type"]
     if kind == "section":
-        return {"type": kind, "runs": _words(block.get("text")), "fields": [_words(each) for each in block.get("fields", ())]}
+        accessory = [block["accessory"]] if "accessory" in block else []
+        return {
+            "type": kind,
+            "runs": _words(block.get("text")),
+            "fields": [_words(each) for each in block.get("fields", ())],
+            "elements": [_element(each) for each in accessory],
+            "controls": _controls(block),
+        }
     if kind == "context":
         return {"type": kind, "elements": [_words(each) for each in block["elements"]]}
     if kind == "actions":
-        return {"type": kind, "elements": [_words(each.get("text")) for each in block["elements"]]}
+        return {"type": kind, "elements": [_element(each) for each in block["elements"]], "controls": _controls(block)}
     return {"type": kind, "runs": _words(block.get("text"))}
+
+
+def _element(element: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What is written on an element."""
+    return _words(element if element["type"] == "image" else element.get("text") or element.get("placeholder"))
+
+
+def _controls(block: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What can be pressed in a block."""
+    return [
+        {
+            "type": element["type"],
+            "block_id": block.get("block_id", ""),
+            "action_id": element.get("action_id", ""),
+            "text": "".join(run["text"] for run in _element(element)),
+            "style": element.get("style", ""),
+            "value": element.get("value"),
+            "options": [{"value": option["value"], "text": option["text"]["text"]} for option in options(element)],
+            "selected": element.get("initial_option", {}).get("value"),
+            "confirm": _confirm(element.get("confirm")),
+        }
+        for element in elements(block)
+    ]
+
+
+def _confirm(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The dialog that asks whether somebody is sure; none if nothing asks."""
+    if given is None:
+        return None
+    written = {key: given[key]["text"] for key in ("title", "confirm", "deny")}
+    return {**written, "runs": _words(given["text"]), "style": given.get("style", "")}
 
 
 def _words(text: Mapping[str, Any] | None) -> list[dict[str, Any]]:

@@ -56,8 +56,14 @@ def open_slack(burst: int = 1000, **arguments: Any) -> Iterator[Space]:
     faults, clock = Faults(), Clock()
     slack = Slack(faults, clock=clock, burst=burst, **arguments)
     with HttpServer(slack.app()) as server:
+        slack.serve_at(server.url)
         client = WebClient(base_url=f"{server.url}/api/", token=TOKEN)
         yield Space(slack, "C0000000001", server.url, client, faults, clock)
+
+
+def without_ids(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Blocks without the ids that Slack makes up for them."""
+    return [{key: value for key, value in block.items() if key != "block_id"} for block in blocks]
 
 
 def error_of(failure: pytest.ExceptionInfo[SlackApiError]) -> Any:

@@ -206,6 +206,10 @@ def test_what_is_just_within_its_limits_is_accepted(block: dict[str, Any]) -> No
             "must be less than 151 characters [json-pointer:/blocks/0/elements/0/placeholder/text]",
         ),
         (
+            actions(select(options=[option()], placeholder=mrkdwn())),
+            "unsupported type: mrkdwn [json-pointer:/blocks/0/elements/0/placeholder/type]",
+        ),
+        (
             actions({"type": "overflow", "options": [option()] * 6}),
             "no more than 5 items allowed [json-pointer:/blocks/0/elements/0/options]",
         ),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
+from playwright.sync_api import sync_playwright
 from slack_sdk import WebClient
 
 from sandbox import training
@@ -19,6 +23,7 @@ from sandbox.functions import SERVICES, Functions
 from sandbox.page import SOMEBODY, Page
 from sandbox.page_state import log_line
 from sandbox.serve import HttpServer
+from sandbox.slack_people import ANN, BEN
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
 FILES = [ROOT / "sandbox" / name for name in ("page.html", "page.css", "page.js")]
@@ -240,6 +245,200 @@ def test_names_from_outside_are_data(server: HttpServer, sandbox: Sandbox) -> No
     (message,) = shown["slack"][0]["messages"]
     assert [(run["text"], run["bold"]) for run in message["parts"][0]["runs"]] == [("<img src=x onerror=alert(1)> ", False), ("bold", True)]
     assert ask(server, "GET", "/state")[1]["x-content-type-options"] == "nosniff"
+
+
+def words(text: str) -> dict[str, str]:
+    return {"type": "plain_text", "text": text}
+
+
+SURE = {"title": words("Sure?"), "text": {"type": "mrkdwn", "text": "It parks *three*."}, "confirm": words("Park"), "deny": words("No")}
+OFFER: list[dict[str, Any]] = [
+    {
+        "type": "actions",
+        "block_id": "verdict",
+        "elements": [
+            {"type": "button", "text": words("Approve"), "action_id": "approve", "value": "e1", "style": "primary", "confirm": SURE},
+            {
+                "type": "static_select",
+                "placeholder": words("Hold for"),
+                "action_id": "hold",
+                "options": [{"text": words(HOSTILE), "value": "1d"}, {"text": words("A week"), "value": "1w"}],
+            },
+            {"type": "datepicker", "action_id": "day"},
+        ],
+    }
+]
+
+
+@dataclass
+class App:
+    """An app that answers as it is told, and keeps what it heard."""
+
+    answer: tuple[int, bytes] = (200, b"")
+    heard: list[dict[str, str]] = field(default_factory=list)
+
+    def __call__(self, body: bytes, _headers: Mapping[str, str]) -> tuple[int, bytes]:
+        self.heard.append(dict(parse_qsl(body.decode())))
+        return self.answer
+
+    def payload(self) -> dict[str, Any]:
+        """The one payload that it heard."""
+        (form,) = self.heard
+        payload: dict[str, Any] = json.loads(form["payload"])
+        return payload
+
+
+@pytest.fixture
+def app(sandbox: Sandbox) -> App:
+    """The app that the sandbox's Slack is connected with."""
+    made = App()
+    sandbox.slack.connect(made)
+    return made
+
+
+def bot(sandbox: Sandbox) -> WebClient:
+    environment = sandbox.environment()
+    return WebClient(base_url=environment["SLACK_API_URL"], token=environment["SLACK_BOT_TOKEN"])
+
+
+def offered(sandbox: Sandbox) -> dict[str, str]:
+    """What the page would send to press something in a message that has just been posted."""
+    posted = bot(sandbox).chat_postMessage(channel="#ml-cost", text="Shall I?", blocks=OFFER)
+    return {"channel": str(posted["channel"]), "ts": str(posted["ts"]), "action": "approve", "block": "verdict", "user": ANN}
+
+
+def test_buttons_can_be_pressed(server: HttpServer, sandbox: Sandbox, app: App) -> None:
+    """A press reaches the app in the name of whoever the page says; an option with its value."""
+    asked = offered(sandbox)
+    status, said = post(server, "/press", {**asked, "option": None})
+    assert (status, said.startswith("The app acknowledged it")) == (200, True)
+    assert (app.payload()["user"]["name"], app.payload()["actions"][0]["value"]) == ("ann", "e1")
+    app.heard.clear()
+    assert post(server, "/press", {**asked, "action": "hold", "option": "1w", "user": BEN, "block": ""})[0] == 200
+    assert (app.payload()["user"]["name"], app.payload()["actions"][0]["selected_option"]["value"]) == ("ben", "1w")
+
+
+def test_commands_can_be_given(server: HttpServer, sandbox: Sandbox, app: App) -> None:
+    """The first word is the command, the rest is its text; what the app says is shown to one person."""
+    app.answer = (200, b"*All* is well")
+    channel = state(server)["slack"][0]["id"]
+    assert post(server, "/command", {"channel": channel, "text": " /cost-watchdog  hold embedder ", "user": BEN})[0] == 200
+    assert [(each["command"], each["text"], each["user_id"]) for each in app.heard] == [("/cost-watchdog", "hold embedder", BEN)]
+    (message,) = state(server)["slack"][0]["messages"]
+    assert (message["only_for"], message["parts"][0]["runs"][0]["text"]) == ("ben", "All")
+    assert sandbox.slack.messages("ml-cost") == []
+
+
+def test_what_the_app_does_not_acknowledge_is_shown(server: HttpServer, sandbox: Sandbox, app: App) -> None:
+    """The page says so at once, and keeps it beside the messages, for the one who pressed."""
+    app.answer = (500, b"")
+    status, said = post(server, "/press", offered(sandbox))
+    assert (status, said) == (400, "This did not work: the app answered with status 500.")
+    status, said = post(server, "/command", {"channel": "ml-cost", "text": "/cost-watchdog", "user": BEN})
+    assert (status, said) == (400, "/cost-watchdog did not work: the app answered with status 500.")
+    _, pressed, commanded = state(server)["slack"][0]["messages"]
+    assert [(each["failed"], each["only_for"]) for each in (pressed, commanded)] == [(True, "ann"), (True, "ben")]
+    assert "“Approve” did not work" in pressed["parts"][0]["runs"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        ("/press", {"action": "burn"}),
+        ("/press", {"action": "hold"}),
+        ("/press", {"action": "hold", "option": "1y"}),
+        ("/press", {"action": "hold", "option": 7}),
+        ("/press", {"action": "day"}),
+        ("/press", {"block": ["verdict"]}),
+        ("/press", {"user": "U0000000DAN"}),
+        ("/press", {"user": None}),
+        ("/press", {"ts": "1.000001"}),
+        ("/press", {"channel": "nowhere"}),
+        ("/command", {"text": "hello"}),
+        ("/command", {"text": "/"}),
+        ("/command", {"text": ""}),
+        ("/command", {"text": "/cost-watchdog", "user": "U0000000DAN"}),
+        ("/command", {"text": "/cost-watchdog", "channel": "nowhere"}),
+    ],
+)
+def test_what_cannot_be_pressed_is_refused(server: HttpServer, sandbox: Sandbox, app: App, path: str, change: dict[str, Any]) -> None:
+    """With a sentence, and the app hears nothing of it."""
+    status, said = post(server, path, {**offered(sandbox), **change})
+    assert (status, bool(said)) == (400, True)
+    assert not app.heard
+
+
+def test_nothing_can_be_pressed_without_an_app(server: HttpServer, sandbox: Sandbox) -> None:
+    """Before the functions run there is nobody to hear of it."""
+    status, said = post(server, "/press", offered(sandbox))
+    assert (status, "request URL" in said) == (400, True)
+
+
+@pytest.mark.parametrize("path", ["/press", "/command"])
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Content_Type": "text/plain"}])
+def test_other_pages_cannot_press_anything(server: HttpServer, sandbox: Sandbox, app: App, path: str, headers: dict[str, str]) -> None:
+    """Buttons that stop things are no business of another page."""
+    status, _, _ = ask(server, "POST", path, {**offered(sandbox), "text": "/cost-watchdog"}, **headers)
+    assert status in (403, 415)
+    assert not app.heard
+
+
+def test_threads_are_shown_under_their_parents(server: HttpServer, sandbox: Sandbox) -> None:
+    """Replies, with those that were broadcast in the channel as well; what one person sees stands where it belongs; edits are marked."""
+    client = bot(sandbox)
+    asked = offered(sandbox)
+    channel, parent = asked["channel"], asked["ts"]
+    client.chat_postMessage(channel=channel, text="quiet", thread_ts=parent)
+    client.chat_postMessage(channel=channel, text="loud", thread_ts=parent, reply_broadcast=True)
+    client.chat_postEphemeral(channel=channel, user=BEN, text="aside", thread_ts=parent)
+    client.chat_postEphemeral(channel=channel, user="U0000000DAN", text="alone")
+    client.chat_update(channel=channel, ts=parent, text="Done")
+    first, loud, alone = state(server)["slack"][0]["messages"]
+    said = [each["parts"][0]["runs"][0]["text"] for each in (first, *first["replies"], loud, alone)]
+    assert said == ["Done", "quiet", "loud", "aside", "loud", "alone"]
+    assert [each["broadcast"] for each in (*first["replies"], loud)] == [False, True, False, True]
+    assert (first["edited"], loud["edited"]) == (True, False)
+    assert (first["replies"][2]["only_for"], alone["only_for"]) == ("ben", "U0000000DAN")
+
+
+BROWSER = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+def test_somebody_presses_in_a_real_browser(server: HttpServer, sandbox: Sandbox, app: App) -> None:
+    """A dialog asks first; a denial sends nothing; a choice is sent as it is made; markup in an option stays text."""
+    offered(sandbox)
+    errors: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(server.url)
+        page.click("text=Approve")
+        assert page.inner_text("#sure").split() == ["Sure?", "It", "parks", "three.", "No", "Park"]
+        page.click("#sure-deny")
+        page.click("text=Approve")
+        page.keyboard.press("Escape")
+        assert not app.heard
+        page.click("text=Approve")
+        page.click("#sure-confirm")
+        page.wait_for_selector("text=The app acknowledged it")
+        page.select_option("#me", BEN)
+        app.answer = (200, b"All is well")
+        page.fill("#command input", "/cost-watchdog status")
+        page.click("#command button")
+        page.wait_for_selector("text=Only visible to ben")
+        app.answer = (500, b"")
+        page.select_option("#messages select", "1w")
+        page.wait_for_selector(".failed")
+        assert page.inner_text("#messages select option >> nth=1") == HOSTILE
+        browser.close()
+    assert errors == []
+    assert [each.get("command") or json.loads(each["payload"])["actions"][0]["action_id"] for each in app.heard] == [
+        "approve",
+        "/cost-watchdog",
+        "hold",
+    ]
 
 
 def test_a_run_without_its_status_file_cannot_fail(server: HttpServer, sandbox: Sandbox) -> None:

@@ -12,6 +12,10 @@ from sandbox.slack_view import Run, plain, runs, view
 GOLDEN = Path(__file__).parent.parent / "golden"
 
 
+def words(text: str) -> dict[str, str]:
+    return {"type": "plain_text", "text": text}
+
+
 @pytest.mark.parametrize(
     ("text", "seen"),
     [
@@ -62,6 +66,30 @@ def test_every_kind_of_block_is_seen() -> None:
     ]
     assert [part["type"] for part in view({"blocks": blocks})] == ["header", "section", "divider", "context", "actions"]
     assert plain({"blocks": blocks}) == "*Head* body left right small a picture Press"
+
+
+def test_what_can_be_pressed_is_seen_with_all_that_it_takes() -> None:
+    """Buttons and menus, in actions or beside a section, with their ids, options and the question that comes first; images are not pressed."""
+    sure = {"title": words("Sure?"), "text": {"type": "mrkdwn", "text": "*Yes?*"}, "confirm": words("Yes"), "deny": words("No")}
+    day = {"text": words("A day"), "value": "1d"}
+    select = {"type": "static_select", "action_id": "hold", "placeholder": words("Hold"), "option_groups": [{"options": [day]}]}
+    button = {"type": "button", "action_id": "go", "text": words("Go"), "value": "v", "style": "danger", "confirm": sure}
+    image = {"type": "image", "image_url": "https://x.example/a.png", "alt_text": "a picture"}
+    blocks = [
+        {"type": "actions", "block_id": "b", "elements": [button]},
+        {"type": "section", "block_id": "s", "text": words("Or"), "accessory": {**select, "initial_option": day}},
+        {"type": "section", "text": words("Look"), "accessory": image},
+    ]
+    first, second, third = (part["controls"] for part in view({"blocks": blocks}))
+    assert third == []
+    (pressed,), (chosen,) = first, second
+    assert (pressed["type"], pressed["block_id"], pressed["action_id"], pressed["text"]) == ("button", "b", "go", "Go")
+    assert (pressed["style"], pressed["value"], pressed["options"]) == ("danger", "v", [])
+    asks = pressed["confirm"]
+    assert (asks["title"], asks["confirm"], asks["deny"], asks["runs"][0]["text"]) == ("Sure?", "Yes", "No", "Yes?")
+    assert (chosen["type"], chosen["text"], chosen["options"]) == ("static_select", "Hold", [{"value": "1d", "text": "A day"}])
+    assert (chosen["selected"], chosen["confirm"]) == ("1d", None)
+    assert plain({"blocks": blocks}) == "Go Or Hold Look a picture"
 
 
 @pytest.mark.parametrize("file", sorted(GOLDEN.glob("letter_*.json")), ids=lambda file: str(file.stem))
