@@ -23,9 +23,10 @@ from sandbox.push import Form
 from sandbox.serve import HOST
 from sandbox.storage_events import storage_event
 
-AUDIT, BUDGET_ALERT, STORAGE_EVENT, TASK = "audit", "budget_alert", "storage_event", "task"
+AUDIT, BUDGET_ALERT, SLACK_ACTION, STORAGE_EVENT, TASK = "audit", "budget_alert", "slack_action", "storage_event", "task"
 SERVICES = {
-    AUDIT: "cost-watchdog-audit", BUDGET_ALERT: "cost-watchdog-budget-alert", STORAGE_EVENT: "cost-watchdog-storage-event", TASK: "cost-watchdog-task",
+    AUDIT: "cost-watchdog-audit", BUDGET_ALERT: "cost-watchdog-budget-alert", SLACK_ACTION: "cost-watchdog-slack-action",
+    STORAGE_EVENT: "cost-watchdog-storage-event", TASK: "cost-watchdog-task",
 }  # fmt: skip
 """The Cloud Run service that each target would be deployed as."""
 
@@ -163,6 +164,7 @@ class Functions:
             raise
         for target, (topic, form) in triggers(sandbox).items():
             sandbox.pubsub.subscribe(topic, self.by_target[target].url, min_backoff=min_backoff, form=form)
+        sandbox.slack.connect(self.by_target[SLACK_ACTION].url)
         if self.ticker:
             self.ticker.start()
 

@@ -56,8 +56,54 @@ class Scene:
         self._messages_told += len(self.sent())
 
     def sent(self) -> list[dict[str, Any]]:
-        """The messages of this chapter."""
-        return self.sandbox.slack.messages(CHANNEL)[self._messages_told :]
+        """The messages of this chapter, without the headlines that they answer."""
+        return self._told()[self._messages_told :]
+
+    def headline(self) -> dict[str, Any]:
+        """The newest headline of a thread.
+
+        Raises:
+            IndexError: There is none yet.
+        """
+        return [each for each in self.sandbox.slack.messages(CHANNEL) if _is_headline(each)][-1]
+
+    def message_with(self, action: str) -> dict[str, Any]:
+        """The newest message that bears this button.
+
+        Raises:
+            LookupError: There is none.
+        """
+        bearing = [
+            each
+            for each in self._told()
+            if any(part.get("action_id") == action for block in each.get("blocks", ()) for part in block.get("elements", ()))
+        ]
+        if not bearing:
+            raise LookupError(f"No message in Slack bears the button {action!r}.")
+        return bearing[-1]
+
+    def press(self, action: str, user: str, who: str) -> str:
+        """Somebody presses a button of the newest message that bears it; the answer is what they alone are told.
+
+        Raises:
+            LookupError: There is no such button.
+        """
+        message, before = self.message_with(action), len(self.sandbox.slack.ephemerals)
+        delivery = self.sandbox.slack.press(CHANNEL, message["ts"], action, user=user)
+        end = time.monotonic() + PATIENCE
+        while len(self.sandbox.slack.ephemerals) == before and time.monotonic() < end:
+            time.sleep(_POLL)
+        told = "\n".join(str(each.get("text", "")) for each in self.sandbox.slack.ephemerals[before:])
+        label = next(
+            part["text"]["text"] for block in message["blocks"] for part in block.get("elements", ()) if part.get("action_id") == action
+        )
+        self.teller.note(
+            f"{who} presses {label!r} in Slack. Acknowledged in {delivery.seconds * 1000:.0f} ms; {who} alone reads: {told or delivery.failure}"
+        )
+        return told
+
+    def _told(self) -> list[dict[str, Any]]:
+        return [each for each in self.sandbox.slack.messages(CHANNEL) if not _is_headline(each)]
 
     def told(self) -> str:
         """All that they say."""
@@ -72,3 +118,7 @@ class Scene:
         messages = self.sandbox.slack.messages(CHANNEL)
         references = (json.dumps(message.get("metadata", {}).get("event_payload", message["ts"])) for message in messages)
         return [reference for reference, count in Counter(references).items() if count > 1]
+
+
+def _is_headline(message: dict[str, Any]) -> bool:
+    return str(message.get("metadata", {}).get("event_payload", {}).get("reference", "")).startswith("thread/")

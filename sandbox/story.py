@@ -12,7 +12,9 @@ from typing import Any
 from sandbox.cloud import Sandbox
 from sandbox.estate import AMOUNT, BUDGET_ID, SEEDS, US, Seed, month_start
 from sandbox.page import SOMEBODY, deploy_over
-from sandbox.scene import PATIENCE, Scene
+from sandbox.scene import CHANNEL, PATIENCE, Scene
+from sandbox.slack_people import ANN, BEN
+from sandbox.slack_view import plain
 from sandbox.story_runs import COPIES, RunStory
 from sandbox.telling import Check, Snapshot, Teller
 
@@ -26,6 +28,7 @@ _GROUPS = {
     "watchdog": "the watchdog itself",
 }
 _SPARED = ("production", "protected", "function", "watchdog")
+APPROVE = "approve"
 _DEPLOYED = "llm-gateway-staging"
 _TAGGED = "vector-search-staging"
 
@@ -64,6 +67,7 @@ class Story:
             self._forecast,
             self._warned,
             self._stopped,
+            self._approval,
             self._deployment,
             self._copies,
             self._next_month,
@@ -136,13 +140,43 @@ class Story:
             self._spared(),
         )
 
+    def _approval(self) -> None:
+        self._teller.chapter(
+            "120 % is spent: somebody has to say yes",
+            "The last step would stop everything that is not protected, and does nothing without approval. The policy names who may give it: ann.",
+        )
+        self._spend(1.21)
+        self._settle(self._scene.said(1))
+        asked, writes = self._scene.sent()[-1:], len(self._writes())
+        refusal = self._scene.press(APPROVE, BEN, "ben")
+        unmoved = len(self._writes())
+        answer = self._scene.press(APPROVE, ANN, "ann")
+        self._settle(self._scene.said(2))
+        now = self._snapshot()
+        meant = [now[self._name(seed)] for seed in SEEDS if seed.role not in _SPARED and not seed.pool]
+        awake = [each["name"] for each in meant if each["mode"] != "MANUAL" or each["manual_count"] != 0]
+        question = next((each for each in self._sandbox.slack.messages(CHANNEL) if asked and each["ts"] == asked[0]["ts"]), {})
+        self._close_chapter(
+            Check("Slack was asked once, in the channel too, and nothing was changed", len(asked) == 1 and not writes, f"{writes} writes"),
+            Check(
+                "ben, whom the policy does not name, is told so politely, and changes nothing",
+                "slack.approvers" in refusal and unmoved == 0,
+            ),
+            Check("ann says yes, and is told what came of it", answer.startswith("Approved."), answer),
+            Check(f"all {len(meant)} services that are not protected are scaled by hand, to 0", not awake, ", ".join(awake)),
+            Check(
+                "the buttons gave way to who decided", "Approved by ann" in plain(question) and APPROVE not in str(question.get("blocks"))
+            ),
+            self._spared(),
+        )
+
     def _deployment(self) -> None:
         self._teller.chapter(
             f"{SOMEBODY} deploys {_DEPLOYED} all the same",
             "It runs again. Google's next status message, the same spend as before, is when the watchdog looks.",
         )
         deploy_over(self._sandbox, self._deployed)
-        self._spend(1.01)
+        self._spend(1.21)
         self._settle(self._scene.said(1))
         said = self._scene.told()
         self._close_chapter(
@@ -171,6 +205,7 @@ class Story:
         now, said = self._snapshot(), self._scene.told()
         differ = [each["name"] for name, each in now.items() if name != self._deployed and _scaling(each) != _scaling(self._first[name])]
         self._close_chapter(
+            Check("the headline says that nothing is parked any more", "Nothing is parked." in plain(self._scene.headline())),
             Check(f"all {len(now) - 1} others are exactly as they were at first", not differ, ", ".join(differ)),
             Check("what somebody deployed is as they left it", _scaling(now[self._deployed]) == _scaling(deployed)),
             Check("the message names it", _DEPLOYED in said and "LEFT ALONE" in said),

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 from sandbox import training
 from sandbox.cloud import ARTIFACTS_BUCKET, STATE_BUCKET
-from sandbox.functions import run_command
 from sandbox.page import SOMEBODY
 from sandbox.scene import PATIENCE, Scene
+from sandbox.slack_people import ANN
 from sandbox.storage_state import Stored
 from sandbox.telling import Amount, Check
 from sandbox.training import DOOMED, NEIGHBOUR, PROMOTED, RETRIED
 from shared.slack_text import volume
 
-COPIES = 10
+COPIES, UNDO = 10, "restore"
 _WANTED = f"{DOOMED.folder}artifacts/"
 _GROUPS = {
     DOOMED.folder: f"{DOOMED.name}, fails",
@@ -147,8 +147,7 @@ class RunStory:
             "Somebody wants it back", "From the manifest, as long as the bucket's soft delete keeps the objects: here for 7 days."
         )
         before = self._before
-        asked = run_command(self._scene.sandbox, "restore", "--entry", self._entry)
-        self._scene.teller.command(f"python -m functions restore --entry {self._entry}", asked.stdout + asked.stderr)
+        self._scene.press(UNDO, ANN, "ann")
         self._settle(self._scene.said(1))
         for _ in range(COPIES):
             self._scene.sandbox.pubsub.redeliver(self._notice)

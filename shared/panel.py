@@ -131,7 +131,7 @@ def _decided(entry: Entry) -> Iterator[str]:
         for step in entry.steps
         if step.decided_by and not entry.undo
     ]
-    if entry.undo:
+    if entry.undo and not job:
         said.append(("To be put back" if entry.parked() else "Put back", entry.undo.by, entry.undo.at))
     if job and job.approved_by:
         said.append(("Approved", job.approved_by, None if job.decided_by else job.decided_at))
