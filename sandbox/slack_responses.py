@@ -1,8 +1,8 @@
 """Response URLs: where an app says what came of an interaction, without a token.
 
 https://docs.slack.dev/interactivity/handling-user-interaction#message_responses documents the fields and the limits, five uses
-within 30 minutes. It does not document what a URL answers that is used up or too old: HTTP 404 with ``used_url`` or ``expired_url``
-is what people report. What replaces or deletes a message that is gone is not documented either, and is ``message_not_found`` here.
+within 30 minutes, but not what a URL answers that is used up or too old. Here that is HTTP 404 with ``used_url`` or ``expired_url``,
+and what would replace or delete a message that is gone is 404 with ``message_not_found``.
 """
 
 from __future__ import annotations
