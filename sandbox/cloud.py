@@ -76,7 +76,7 @@ class Sandbox:
         *,
         project: str = PROJECT,
         policy: str | Path = ROOT / "policy.yaml",
-        channels: tuple[str, ...] = ("ml-cost",),
+        channels: tuple[str, ...] = ("ml-cost", "vision-ml"),
         operation_seconds: float = 0.2,
         ports: Ports = Ports(),
     ) -> None:

@@ -21,7 +21,7 @@ BUDGET_ID = "de72f49d-779b-4945-a127-4d6ce8def0bb"
 BUDGET_NAME = "ML Training Budget"
 AMOUNT = 10_000
 
-Role = Literal["staging", "dev", "production", "protected", "function", "watchdog"]
+Role = Literal["staging", "dev", "production", "unlabelled", "protected", "function", "watchdog"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Seed:
         """The labels it carries."""
         env = {"production": "prod", "dev": "dev"}.get(self.role, "staging")
         labels = {"env": env, "team": self.team, "cost-center": "ml"}
+        if self.role == "unlabelled":
+            return {"team": self.team}
         return {**labels, "cost-watchdog": "protect"} if self.role == "protected" else labels
 
 
@@ -108,6 +110,8 @@ SEEDS: tuple[Seed, ...] = (
     Seed("production", EU, "llm-gateway-prod", "platform", _warm(3, 80), demand=5),
     Seed("production", EU, "feature-store-prod", "platform", _warm(2, 40), demand=2),
     Seed("production", EU, "image-tagger-prod", "vision", _warm(2, 20), demand=3),
+    Seed("unlabelled", US, "leaderboard", "platform", _warm(1, 5)),
+    Seed("unlabelled", EU, "label-quality-report", "nlp", _warm(2, 5)),
     Seed("protected", US, "sales-demo-staging", "platform", _warm(1, 4, "1", "1Gi"), demand=1),
     Seed("function", EU, "ingest-events", "platform", Shape(function=True, service_min=1, service_max=10)),
     *(Seed("watchdog", US, name, "platform", _OWN) for name in SERVICES.values()),

@@ -246,8 +246,18 @@ function drawPeople(people) {
   if (drawn && people.some((each) => each.id === me)) byId("me").value = me;
 }
 
-function drawSlack(channel) {
-  byId("channel").textContent = channel.name;
+function shownChannel() {
+  return current.slack.find((each) => each.id === byId("channel").value) || current.slack[0];
+}
+
+function drawSlack(channels) {
+  const chosen = byId("channel").value;
+  draw("channel", channels.map(({ id, name }) => ({ id, name })), (list) => list.map((each) => {
+    const option = make("option", { value: each.id, text: each.name });
+    option.selected = each.id === chosen;
+    return option;
+  }));
+  const channel = shownChannel();
   const place = byId("messages");
   const atEnd = place.scrollHeight - place.scrollTop - place.clientHeight < 80;
   const empty = [make("p", { class: "empty", text: "No messages yet. Spend more than half of the budget, or let a training run fail." })];
@@ -297,7 +307,7 @@ async function refresh() {
   draw("faults", data.faults, (list) => list.map((text) => make("li", { text })));
   drawLogs(data.functions);
   drawPeople(data.people);
-  if (data.slack.length) drawSlack(data.slack[0]);
+  if (data.slack.length) drawSlack(data.slack);
   if (byId("details").open) drawDetails();
 }
 
@@ -309,8 +319,9 @@ byId("fault").addEventListener("submit", (event) => {
 });
 byId("command").addEventListener("submit", (event) => {
   event.preventDefault();
-  send("/command", { channel: current.slack[0].id, text: new FormData(event.target).get("text"), user: byId("me").value });
+  send("/command", { channel: shownChannel().id, text: new FormData(event.target).get("text"), user: byId("me").value });
 });
+byId("channel").addEventListener("change", () => drawSlack(current.slack));
 byId("mend").addEventListener("click", () => send("/fault", { clear: true }));
 
 async function poll() {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sandbox.cloud import Sandbox
@@ -73,11 +73,7 @@ class Scene:
         Raises:
             LookupError: There is none.
         """
-        bearing = [
-            each
-            for each in self._told()
-            if any(part.get("action_id") == action for block in each.get("blocks", ()) for part in block.get("elements", ()))
-        ]
+        bearing = [each for each in self._told() if action in actions_of(each)]
         if not bearing:
             raise LookupError(f"No message in Slack bears the button {action!r}.")
         return bearing[-1]
@@ -94,13 +90,15 @@ class Scene:
         while len(self.sandbox.slack.ephemerals) == before and time.monotonic() < end:
             time.sleep(_POLL)
         told = "\n".join(str(each.get("text", "")) for each in self.sandbox.slack.ephemerals[before:])
-        label = next(
-            part["text"]["text"] for block in message["blocks"] for part in block.get("elements", ()) if part.get("action_id") == action
-        )
+        label = actions_of(message)[action]
         self.teller.note(
             f"{who} presses {label!r} in Slack. Acknowledged in {delivery.seconds * 1000:.0f} ms; {who} alone reads: {told or delivery.failure}"
         )
         return told
+
+    def told_in(self, channel: str) -> str:
+        """All that another channel was told, over the whole story."""
+        return "\n".join(plain(message) for message in self.sandbox.slack.messages(channel))
 
     def _told(self) -> list[dict[str, Any]]:
         return [each for each in self.sandbox.slack.messages(CHANNEL) if not _is_headline(each)]
@@ -118,6 +116,12 @@ class Scene:
         messages = self.sandbox.slack.messages(CHANNEL)
         references = (json.dumps(message.get("metadata", {}).get("event_payload", message["ts"])) for message in messages)
         return [reference for reference, count in Counter(references).items() if count > 1]
+
+
+def actions_of(message: Mapping[str, Any]) -> dict[str, str]:
+    """What can be pressed on a message: the words of each button and menu, by its action."""
+    elements = [element for block in message.get("blocks", ()) if block["type"] == "actions" for element in block["elements"]]
+    return {element["action_id"]: (element.get("text") or element["placeholder"])["text"] for element in elements}
 
 
 def _is_headline(message: dict[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from sandbox.cloud import Sandbox
 from sandbox.estate import AMOUNT, BUDGET_ID, SEEDS, US, Seed, month_start
 from sandbox.page import SOMEBODY, deploy_over
-from sandbox.scene import CHANNEL, PATIENCE, Scene
+from sandbox.scene import CHANNEL, PATIENCE, Scene, actions_of
 from sandbox.slack_people import ANN, BEN
 from sandbox.slack_view import plain
 from sandbox.story_runs import COPIES, RunStory
@@ -23,12 +23,14 @@ _GROUPS = {
     "staging": "staging services",
     "dev": "dev services",
     "production": "production services",
+    "unlabelled": "nobody said what they are",
     "protected": "protected by its label",
     "function": "Cloud Run function",
     "watchdog": "the watchdog itself",
 }
 _SPARED = ("production", "protected", "function", "watchdog")
 APPROVE = "approve"
+TEAM = "vision-ml"
 _DEPLOYED = "llm-gateway-staging"
 _TAGGED = "vector-search-staging"
 
@@ -101,6 +103,10 @@ class Story:
         said = self._scene.told()
         running = self._running("staging")
         self._close_chapter(
+            Check(
+                "the vision team was told of its own in its own channel",
+                "ocr-staging" in self._scene.told_in(TEAM) and "ocr-staging" not in said,
+            ),
             Check(f"no staging service keeps an instance, but {_TAGGED} through its tag", set(running) == {_TAGGED}, _counts(running)),
             Check("the message says what still costs, and why", all(name in said for name in (_TAGGED, "whisper-staging", "canary"))),
             Check("Slack was told once", *self._counted(1)),
@@ -164,9 +170,7 @@ class Story:
             ),
             Check("ann says yes, and is told what came of it", answer.startswith("Approved."), answer),
             Check(f"all {len(meant)} services that are not protected are scaled by hand, to 0", not awake, ", ".join(awake)),
-            Check(
-                "the buttons gave way to who decided", "Approved by ann" in plain(question) and APPROVE not in str(question.get("blocks"))
-            ),
+            Check("the buttons gave way to who decided", "Approved by ann" in plain(question) and APPROVE not in actions_of(question)),
             self._spared(),
         )
 
@@ -201,7 +205,7 @@ class Story:
         )
         deployed = self._snapshot()[self._deployed]
         self._spend(0.01, period=month_start(datetime.now(UTC)))
-        self._settle(self._scene.said(1))
+        self._settle(self._scene.said(2))
         now, said = self._snapshot(), self._scene.told()
         differ = [each["name"] for name, each in now.items() if name != self._deployed and _scaling(each) != _scaling(self._first[name])]
         self._close_chapter(
@@ -209,7 +213,7 @@ class Story:
             Check(f"all {len(now) - 1} others are exactly as they were at first", not differ, ", ".join(differ)),
             Check("what somebody deployed is as they left it", _scaling(now[self._deployed]) == _scaling(deployed)),
             Check("the message names it", _DEPLOYED in said and "LEFT ALONE" in said),
-            Check("Slack was told once", *self._counted(1)),
+            Check("Slack was told once by each of the two plans that still held something", *self._counted(2)),
         )
 
     def _looking_back(self) -> None:

@@ -189,6 +189,8 @@ def _row(group: str, names: Sequence[str], before: Snapshot, after: Snapshot, wr
 def _part(part: Mapping[str, Any]) -> RenderableType:
     if part["type"] == "divider":
         return Rule(style="dim")
+    if part["type"] == "actions":
+        return Text("  ".join(f"[{_printable(''.join(run['text'] for run in runs))}]" for runs in part["elements"]), "bold")
     said = Text(style={"header": "bold", "context": "dim"}.get(part["type"], ""))
     for runs in (part.get("runs", ()), *part.get("fields", ()), *part.get("elements", ())):
         if said:

@@ -54,4 +54,5 @@ def slack() -> Iterator[Workspace]:
     faults = Faults()
     model = Slack(faults, burst=1000)
     with HttpServer(model.app()) as server:
+        model.serve_at(server.url)
         yield Workspace(model, faults, f"{server.url}/api/")
