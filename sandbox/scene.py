@@ -57,7 +57,7 @@ class Scene:
 
     def sent(self) -> list[dict[str, Any]]:
         """The messages of this chapter, without the headlines that they answer."""
-        return self._told()[self._messages_told :]
+        return letters(self.sandbox)[self._messages_told :]
 
     def headline(self) -> dict[str, Any]:
         """The newest headline of a thread.
@@ -73,7 +73,7 @@ class Scene:
         Raises:
             LookupError: There is none.
         """
-        bearing = [each for each in self._told() if action in actions_of(each)]
+        bearing = [each for each in letters(self.sandbox) if action in actions_of(each)]
         if not bearing:
             raise LookupError(f"No message in Slack bears the button {action!r}.")
         return bearing[-1]
@@ -100,9 +100,6 @@ class Scene:
         """All that another channel was told, over the whole story."""
         return "\n".join(plain(message) for message in self.sandbox.slack.messages(channel))
 
-    def _told(self) -> list[dict[str, Any]]:
-        return [each for each in self.sandbox.slack.messages(CHANNEL) if not _is_headline(each)]
-
     def told(self) -> str:
         """All that they say."""
         return "\n".join(plain(message) for message in self.sent())
@@ -122,6 +119,11 @@ def actions_of(message: Mapping[str, Any]) -> dict[str, str]:
     """What can be pressed on a message: the words of each button and menu, by its action."""
     elements = [element for block in message.get("blocks", ()) if block["type"] == "actions" for element in block["elements"]]
     return {element["action_id"]: (element.get("text") or element["placeholder"])["text"] for element in elements}
+
+
+def letters(sandbox: Sandbox, channel: str = CHANNEL) -> list[dict[str, Any]]:
+    """All messages of a channel but the headlines that they answer, oldest first."""
+    return [each for each in sandbox.slack.messages(channel) if not _is_headline(each)]
 
 
 def _is_headline(message: dict[str, Any]) -> bool:

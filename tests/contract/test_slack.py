@@ -170,7 +170,7 @@ def _not_in_channel(slack: Workspace) -> None:
     ("prepare", "channel", "blocks", "expected", "sentence"),
     [
         (_revoked, CHANNEL, [], Denied, "SLACK_BOT_TOKEN"),
-        (_archived, "#archived", [], Refused, "is_archived"),
+        (_archived, "#archived", [], Denied, "is_archived.*unarchive the channel"),
         (_not_in_channel, "#private", [], Denied, "invite the app to the channel"),
         (_archived, CHANNEL, [{"type": "none"}], Refused, "invalid_blocks.*none"),
     ],

@@ -65,7 +65,7 @@ def test_the_report_for_programs(app: Any) -> None:
     """It is valid under its schema, and says what was looked at and found."""
     report = app.get("/?format=json").json
     jsonschema.validate(report, schema())
-    assert (report["seen"]["services"], report["seen"]["worker_pools"], report["seen"]["buckets"]) == (41, 2, 2)
+    assert (report["seen"]["services"], report["seen"]["worker_pools"], report["seen"]["buckets"]) == (44, 2, 2)
     assert report["blanks"] == []
     names = {finding["check"] for finding in report["findings"]}
     assert {"warm_instances", "worker_pools", "missing_labels", "no_tick"} <= names

@@ -20,6 +20,7 @@ from functions import wiring
 from sandbox.cloud import ROOT, STATE_BUCKET, Sandbox
 from sandbox.faults import Fault
 from sandbox.functions import BUDGET_ALERT
+from sandbox.scene import letters
 from shared.cloud.state_bucket import GcsStateBucket
 from shared.errors import SettingsError
 from tests.doubles import ManualClock
@@ -100,7 +101,7 @@ def running(sandbox: Sandbox) -> int:
 
 def told(sandbox: Sandbox) -> list[str]:
     """The texts in the channel, in order."""
-    return [str(message["text"]) for message in sandbox.slack.messages("ml-cost")]
+    return [str(message["text"]) for message in letters(sandbox)]
 
 
 PARKED = [("UpdateService", name, ("scaling.min_instance_count",)) for name in STAGING]
@@ -230,7 +231,7 @@ def test_a_state_bucket_that_is_away_has_the_message_delivered_again(in_process:
 def test_a_state_bucket_that_goes_away_half_way(in_process: InProcess, clock: ManualClock) -> None:
     """Whichever write of the journal is the first to fail, the message or a tick completes it, each service is written once and Slack is told once."""
     sandbox = in_process.sandbox
-    for number in range(6):
+    for number in range(12):
         sandbox.faults.inject(Fault("storage.objects.insert", status=503, skip=number))
         post(in_process, BY_NAME["without_thresholds"])
         sandbox.faults.clear()
@@ -264,15 +265,17 @@ def test_slack_is_down(in_process: InProcess, clock: ManualClock) -> None:
     assert (written(sandbox), len(told(sandbox))) == (PARKED, 1)
 
 
-def test_slack_takes_the_message_and_its_answer_is_lost(in_process: InProcess, clock: ManualClock) -> None:
+@pytest.mark.parametrize("number", [0, 1], ids=["the headline", "the message"])
+def test_slack_takes_the_message_and_its_answer_is_lost(in_process: InProcess, clock: ManualClock, number: int) -> None:
     """The message is found by its reference and not posted a second time."""
     sandbox = in_process.sandbox
-    sandbox.faults.inject(Fault("chat.postMessage", drop_answer=True, times=1))
+    sandbox.faults.inject(Fault("chat.postMessage", drop_answer=True, times=1, skip=number))
     assert post(in_process, BY_NAME["without_thresholds"]) == 200
     for _ in range(3):
         clock.sleep(600)
         assert in_process.tick() == [200]
     assert len(told(sandbox)) == 1
+    assert len(sandbox.slack.messages("ml-cost")) == 2
 
 
 def test_cloud_run_does_not_answer(in_process: InProcess, clock: ManualClock) -> None:

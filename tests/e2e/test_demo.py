@@ -24,7 +24,7 @@ def test_the_story_comes_true_and_ends_by_itself() -> None:
     told = demo()
     assert told.returncode == 0, told.stdout + told.stderr
     assert "The story came true" in told.stdout
-    assert re.findall(r"^(\d+)\. ", told.stdout, re.MULTILINE) == [str(number) for number in range(1, 13)]
+    assert re.findall(r"^(\d+)\. ", told.stdout, re.MULTILINE) == [str(number) for number in range(1, 14)]
     assert "✗" not in told.stdout
     assert "30m, 24h are 3 s here" in re.sub(r"[\s│]+", " ", told.stdout)
     assert told.stderr == ""

@@ -13,6 +13,7 @@ from functions import wiring
 from sandbox import training
 from sandbox.cloud import ARTIFACTS_BUCKET, STATE_BUCKET, Sandbox
 from sandbox.functions import STORAGE_EVENT
+from sandbox.scene import letters
 from sandbox.training import DOOMED, NEIGHBOUR, PROMOTED, Run
 from tests.e2e.harness import InProcess, ShiftedClock
 
@@ -46,7 +47,7 @@ def recorded(sandbox: Sandbox, run: Run, folder: str = "entries/") -> list[str]:
 
 def told(sandbox: Sandbox) -> list[str]:
     """The headings of the messages."""
-    return [str(message["text"]).splitlines()[0] for message in sandbox.slack.messages("ml-cost")]
+    return [str(message["text"]).splitlines()[0] for message in letters(sandbox)]
 
 
 def test_a_failed_run_is_announced_deleted_and_brought_back(
@@ -73,7 +74,7 @@ def test_a_failed_run_is_announced_deleted_and_brought_back(
     assert sum(name.startswith(NEIGHBOUR.folder) for name in live(sandbox)) == 19
     assert ["deleted 17 objects, 210.0 GiB" in heading for heading in told(sandbox)] == [False, True]
 
-    (key,) = re.findall(r"restore --entry ([\w-]+)", sandbox.slack.messages("ml-cost")[-1]["text"])
+    (key,) = re.findall(r"restore --entry ([\w-]+)", letters(sandbox)[-1]["text"])
     assert cli.main(["restore", "--entry", key]) == 0
     assert key in capsys.readouterr().out
     assert live(sandbox).keys() == before.keys()

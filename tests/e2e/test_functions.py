@@ -12,6 +12,7 @@ from sandbox import training
 from sandbox.cloud import STATE_BUCKET, Sandbox
 from sandbox.estate import BUDGET_ID, SEEDS
 from sandbox.functions import BUDGET_ALERT, SERVICES, STORAGE_EVENT, TASK, Function, Functions, run_command, tick
+from sandbox.scene import letters
 from tests.e2e.harness import PROXIES, InProcess
 
 
@@ -25,7 +26,7 @@ def test_a_budget_message_parks_staging_through_real_processes(sandbox: Sandbox,
     sandbox.budgets.spend(BUDGET_ID, Decimal(8_200))
     assert sandbox.pubsub.drain(30)
     assert _staging(sandbox) == 1
-    assert len(sandbox.slack.messages("ml-cost")) == 1
+    assert len(letters(sandbox)) == 1
     assert all(function.alive for function in processes.by_target.values())
 
 
@@ -34,10 +35,10 @@ def test_a_run_that_fails_is_announced_through_real_processes(sandbox: Sandbox, 
     training.fail(sandbox.storage, training.DOOMED.folder)
     assert sandbox.pubsub.drain(30)
     assert [each.endpoint for each in sandbox.pubsub.deliveries] == [processes.by_target[STORAGE_EVENT].url]
-    assert not sandbox.slack.messages("ml-cost")
+    assert not letters(sandbox)
     tick(sandbox)
     assert sandbox.pubsub.drain(30)
-    (message,) = sandbox.slack.messages("ml-cost")
+    (message,) = letters(sandbox)
     assert "will delete 17 objects, 210.0 GiB" in message["text"]
     listed = run_command(sandbox, "list")
     assert (listed.returncode, listed.stderr) == (0, "")
@@ -89,7 +90,7 @@ def test_the_same_in_this_process(in_process: InProcess) -> None:
     assert in_process.drain() == [200]
     assert _staging(sandbox) == 1
     assert in_process.tick() == [200]
-    assert len(sandbox.slack.messages("ml-cost")) == 1
+    assert len(letters(sandbox)) == 1
 
 
 def test_each_test_in_this_process_has_settings_of_its_own(in_process: InProcess) -> None:

@@ -14,6 +14,7 @@ from sandbox.cloud import Sandbox
 from sandbox.estate import US, month_start
 from sandbox.faults import Fault
 from sandbox.functions import BUDGET_ALERT, Functions
+from sandbox.scene import letters
 from shared.session import LEASE
 from tests.e2e.harness import InProcess, ShiftedClock, wait_until
 from tests.envelopes import attributes, encode, payload
@@ -59,17 +60,17 @@ def test_what_a_killed_function_began_is_completed_once(
     wait_until(lambda: (sandbox.faults.calls.get("UpdateService"), len(sandbox.run.writes)) == (SERVICES, DONE))
     processes.by_target[BUDGET_ALERT].kill()
     sandbox.faults.clear(stuck)
-    assert not sandbox.slack.messages("ml-cost")
+    assert not letters(sandbox)
 
     functions: InProcess = request.getfixturevalue("in_process")
     functions.tick()
-    assert (len(sandbox.run.writes), sandbox.slack.messages("ml-cost")) == (DONE, [])  # the dead one's lease still holds
+    assert (len(sandbox.run.writes), letters(sandbox)) == (DONE, [])  # the dead one's lease still holds
     monkeypatch.setattr(wiring, "SystemClock", partial(ShiftedClock, LEASE + timedelta(seconds=1)))
     wiring._world.cache_clear()
     functions.tick()
     assert sorted(sandbox.run.write_counts.items()) == [(service, 1) for service in services]
     assert sum(sandbox.run.total(service) for service in services) == 0
-    (message,) = sandbox.slack.messages("ml-cost")
+    (message,) = letters(sandbox)
     assert f"DONE ({SERVICES})" in message["text"]
     functions.tick()
-    assert len(sandbox.slack.messages("ml-cost")) == 1
+    assert len(letters(sandbox)) == 1

@@ -15,6 +15,7 @@ from functions import wiring
 from sandbox.cloud import ARTIFACTS_BUCKET, STATE_BUCKET, Sandbox
 from sandbox.faults import Fault
 from sandbox.functions import TASK, Functions, tick
+from sandbox.scene import letters
 from shared.session import LEASE
 from tests.e2e.harness import InProcess, ShiftedClock, wait_until
 
@@ -57,11 +58,11 @@ def test_what_a_killed_function_began_to_delete_is_completed_once(
     wait_until(lambda: len(deleted(sandbox)) == 2 * BATCH and sandbox.faults.calls.get("storage.batch", 0) > 2)
     processes.by_target[TASK].kill()
     sandbox.faults.clear(stuck)
-    assert not sandbox.slack.messages("ml-cost")
+    assert not letters(sandbox)
 
     functions: InProcess = request.getfixturevalue("in_process")
     functions.tick()
-    assert (len(deleted(sandbox)), sandbox.slack.messages("ml-cost")) == (2 * BATCH, [])  # the dead one's lease still holds
+    assert (len(deleted(sandbox)), letters(sandbox)) == (2 * BATCH, [])  # the dead one's lease still holds
     monkeypatch.setattr(wiring, "SystemClock", partial(ShiftedClock, LEASE + timedelta(seconds=1)))
     wiring._world.cache_clear()
     functions.tick()
@@ -71,7 +72,7 @@ def test_what_a_killed_function_began_to_delete_is_completed_once(
     stored = [each for each in sandbox.storage.contents(STATE_BUCKET)[0] if each.name.startswith("manifests/")]
     listed = [json.loads(line)["name"] for each in stored for line in gzip.decompress(each.data or b"").splitlines()]
     assert sorted(listed) == sorted(names)
-    (message,) = sandbox.slack.messages("ml-cost")
+    (message,) = letters(sandbox)
     assert f"deleted {OBJECTS + 1} objects" in message["text"]
 
 

@@ -72,7 +72,7 @@ def cell(shown: dict[str, Any], name: str, region: str = US) -> dict[str, Any]:
 def test_every_service_and_pool_has_a_cell(server: HttpServer) -> None:
     """All of the estate is there, in two regions, and what is parked first comes first."""
     shown = state(server)
-    assert len(shown["services"]) == 41
+    assert len(shown["services"]) == 44
     assert len(shown["services"]) + len(shown["pools"]) == len(SEEDS)
     assert {each["region"] for each in shown["services"]} == {US, EU}
     assert shown["services"][0]["env"] == "staging"
