@@ -43,8 +43,9 @@ class SlackWebhook:
         send(self._address, {"text": text, **({"blocks": [*blocks]} if blocks else {})}, _WHAT)
         return Posted(channel, "")
 
-    def find(self, channel: str, reference: str, *, since: datetime, thread: str = "") -> None:
+    def find(self, channel: str, reference: str, *, since: datetime, thread: str = "") -> Posted | None:
         """Nothing can be looked for."""
+        return None
 
     def update(self, posted: Posted, text: str, blocks: Sequence[Mapping[str, Any]]) -> Never:
         """Nothing can be changed."""

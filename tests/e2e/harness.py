@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ import functions_framework
 
 from functions import wiring
 from sandbox.cloud import ROOT, Sandbox
-from sandbox.functions import tick, triggers
+from sandbox.functions import SLACK_ACTION, tick, triggers
 from sandbox.push import Form, Message, Subscription
 from shared.clock import SystemClock
 
@@ -39,12 +39,19 @@ class InProcess:
     def __post_init__(self) -> None:
         for target in triggers(self.sandbox):
             self.clients[target] = functions_framework.create_app(target, str(ROOT / "main.py"), "http").test_client()
+        self.clients[SLACK_ACTION] = functions_framework.create_app(SLACK_ACTION, str(ROOT / "main.py"), "http").test_client()
+        self.sandbox.slack.connect(self.from_slack)
         self._delivered.update(message.id for message in self._waiting())  # no subscription heard of them
 
     def post(self, target: str, body: Any, headers: dict[str, str]) -> int:
         """Post a body, which becomes JSON unless it is bytes, and give the status of the answer."""
         sent = {"data": body} if isinstance(body, bytes) else {"json": body}
         return int(self.clients[target].post("/", headers=headers, **sent).status_code)
+
+    def from_slack(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """Post what Slack sends, and give the answer's status and body."""
+        answer = self.clients[SLACK_ACTION].post("/", data=body, headers=dict(headers))
+        return int(answer.status_code), bytes(answer.data)
 
     def deliver(self, message: Message, to: tuple[str, Form | None] | None = None) -> int:
         """Deliver a message as Eventarc does, and give the status of the answer.
