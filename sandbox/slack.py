@@ -28,7 +28,7 @@ from sandbox.slack_interactions import Failure, Interactions
 from sandbox.slack_people import ANN, Impossible, People
 from sandbox.slack_reading import Reading
 from sandbox.slack_responses import ResponseUrls
-from sandbox.slack_scopes import COMMANDS, EVERY_SCOPE, MissingScope, allow
+from sandbox.slack_scopes import COMMANDS, EVERY_SCOPE, METADATA, MissingScope, allow
 from sandbox.slack_state import TEAM, Channel, Workspace
 from sandbox.slack_wire import Arguments, RateLimited, SlackError, arguments_of
 
@@ -98,7 +98,7 @@ class Slack:
         self._methods: dict[str, Callable[[Arguments], dict[str, Any]]] = {
             "usergroups.users.list": self._people.usergroups_users_list,
             **Chat(self._workspace).methods(),
-            **Reading(self._workspace).methods(),
+            **Reading(self._workspace, metadata=METADATA in self._scopes).methods(),
         }
 
     def add_channel(self, name: str, *, member: bool = True, archived: bool = False) -> str:

@@ -17,8 +17,10 @@ _HIDDEN = ("metadata", "unfurl_links", "unfurl_media")
 class Reading:
     """What a bot may read of a workspace."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, *, metadata: bool) -> None:
+        """Read a workspace, with the metadata of its messages where the bot may see it."""
         self._workspace = workspace
+        self._metadata = metadata
 
     def methods(self) -> dict[str, Callable[[Arguments], dict[str, Any]]]:
         """The methods by their names."""
@@ -44,7 +46,12 @@ class Reading:
         found = _selected(self._workspace.history(channel), arguments)
         if cursor := arguments.cursor():
             found = [message for message in found if message["ts"] < cursor]
-        return _page(found, arguments.limit(100, 999), lambda message: str(message["ts"]), arguments)
+        return _page(
+            found,
+            arguments.limit(100, 999),
+            lambda message: str(message["ts"]),
+            metadata=self._metadata and arguments.flag("include_all_metadata"),
+        )
 
     def _conversations_replies(self, arguments: Arguments) -> dict[str, Any]:
         channel = self._readable(arguments)
@@ -52,7 +59,12 @@ class Reading:
         found = [parent, *_selected(replies, arguments)]
         if cursor := arguments.cursor():
             found = [message for message in found if message["ts"] > cursor]
-        return _page(found, arguments.limit(1000, 1000), lambda message: str(message["ts"]), arguments)
+        return _page(
+            found,
+            arguments.limit(1000, 1000),
+            lambda message: str(message["ts"]),
+            metadata=self._metadata and arguments.flag("include_all_metadata"),
+        )
 
     def _conversations_list(self, arguments: Arguments) -> dict[str, Any]:
         cursor, limit = arguments.cursor(), arguments.limit(100, 1000)
@@ -93,8 +105,8 @@ def _channel(channel: Channel) -> dict[str, Any]:
     }
 
 
-def _page(found: list[dict[str, Any]], limit: int, position: Callable[[dict[str, Any]], str], arguments: Arguments) -> dict[str, Any]:
-    page = [shown(message, metadata=arguments.flag("include_all_metadata")) for message in found[:limit]]
+def _page(found: list[dict[str, Any]], limit: int, position: Callable[[dict[str, Any]], str], *, metadata: bool) -> dict[str, Any]:
+    page = [shown(message, metadata=metadata) for message in found[:limit]]
     more = len(found) > limit
     return {
         "messages": page,

@@ -24,7 +24,9 @@ _NEEDED = {
 }
 COMMANDS = "commands"
 """The scope without which an app has no slash commands: https://docs.slack.dev/reference/scopes/commands"""
-EVERY_SCOPE = tuple(sorted({*_NEEDED.values(), COMMANDS}))
+METADATA = "metadata.message:read"
+"""The scope without which a bot sees no metadata of messages: https://docs.slack.dev/reference/scopes/metadata.message.read"""
+EVERY_SCOPE = tuple(sorted({*_NEEDED.values(), COMMANDS, METADATA}))
 
 
 class MissingScope(SlackError):

@@ -252,7 +252,9 @@ class Desk:
     def _restore(self, by_hand: ByHand, name: str) -> str:
         if name == "all":
             outcomes = by_hand.restore_all()
-            return f"Everything is to be put back. {_said(outcomes)}" if outcomes else "Nothing is parked."
+            return (
+                f"Everything is to be put back, and what was to come is called off. {_said(outcomes)}" if outcomes else "Nothing is parked."
+            )
         try:
             outcomes = by_hand.restore_resource(name)
         except Gone:

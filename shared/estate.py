@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Literal
 
 from shared.blind import Voice, Watch
+from shared.conversation import Delivery
 from shared.entry import Entry
 from shared.errors import JournalError
 from shared.journal import BudgetState, Holds
@@ -132,6 +133,7 @@ class JournalSeen:
         voices: Of the same budgets, when each was heard last.
         watch: What the tick remembers of its looks; None where it never looked.
         rights: What the tick found that it may and may not do; None where it never tried.
+        delivery: The channels that Slack does not take messages for.
     """
 
     entries: tuple[Entry, ...] = ()
@@ -144,6 +146,7 @@ class JournalSeen:
     voices: tuple[Voice, ...] = ()
     watch: Watch | None = None
     rights: Rights | None = None
+    delivery: Delivery = field(default_factory=Delivery)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
+from shared.conversation import Delivery
 from shared.errors import CloudError, Denied, Gone, JournalError
 from shared.estate import Estate, Gap, Inventory, JournalSeen, Need
 from shared.inventory import take
@@ -292,11 +293,11 @@ class Gatherer:
             if kept:
                 states[voice.account, voice.budget] = kept.record
         holds = readable(lambda: journal.holds().record, Holds())
-        watch, rights = readable(journal.watch, None), readable(journal.rights, None)
+        watch, rights, delivery = readable(journal.watch, None), readable(journal.rights, None), readable(journal.delivery, None)
         return JournalSeen(
             entries=survey.entries, faults=tuple(faults), unknown=survey.unknown, closed=tuple(entry for entry in closed if entry),
             more_closed=max(0, len(keys) - MOST_CLOSED), holds=holds, budgets=states, voices=tuple(voices), watch=watch.record if watch else None,
-            rights=rights.record if rights else None,
+            rights=rights.record if rights else None, delivery=delivery.record if delivery else Delivery(),
         )  # fmt: skip
 
     # how it is asked

@@ -100,3 +100,12 @@ def _error(space: Space, call: Callable[[WebClient, str], Any]) -> str:
     except SlackApiError as error:
         return str(error.response["error"])
     return ""
+
+
+def test_metadata_is_for_those_who_may_see_it() -> None:
+    """Without the scope a history comes without it, and says nothing of that."""
+    for scopes, seen in ((["chat:write", "channels:history"], False), (["chat:write", "channels:history", "metadata.message:read"], True)):
+        with open_slack(scopes=scopes) as space:
+            space.client.chat_postMessage(channel=space.channel, text="x", metadata={"event_type": "a", "event_payload": {"b": "c"}})
+            (message,) = space.client.conversations_history(channel=space.channel, include_all_metadata=True)["messages"]
+            assert ("metadata" in message) is seen

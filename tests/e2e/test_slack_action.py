@@ -127,7 +127,7 @@ def test_the_slash_command(in_process: InProcess) -> None:
         "status": "waits for approval",
         "plan 100%": "after a yes (actual-0.8): 19 changes",
         "hold embedder-staging 4h": "`embedder-staging` is not touched until",
-        "restore all": "Nothing is parked.",
+        "restore all": "Everything is to be put back, and what was to come is called off.",
         "nonsense": "There is no `nonsense`.",
     }.items():
         delivery = sandbox.slack.command("/cost-watchdog", text, channel="ml-cost")

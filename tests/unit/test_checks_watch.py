@@ -10,6 +10,7 @@ import pytest
 
 from shared.blind import Voice, Watch
 from shared.checks.topic_publisher import GOOGLE
+from shared.conversation import Delivery, Outage
 from shared.entry import Drift, Entry, MessageRecord, StepRecord, TargetRecord, UnseenRecord, UseRecord
 from shared.errors import JournalError
 from shared.estate import Gap, JournalSeen, Need
@@ -28,7 +29,7 @@ SOUND = JournalSeen(watch=WATCH, rights=RIGHTS, voices=(Voice("A", "b", "ML", NO
 SUBSCRIPTION = SubscriptionSeen(f"projects/{PROJECT}/subscriptions/s", dead_letter_topic="dead")
 TOPIC = TopicSeen(f"projects/{PROJECT}/topics/budgets", "budgets", publishers=(GOOGLE,), subscriptions=(SUBSCRIPTION,))
 CHECKS = (
-    "silent_budgets", "no_tick", "topic_publisher", "dead_letters", "stuck_entries", "came_back", "expired_holds", "runtime_support", "missing_permissions", "blanks",
+    "silent_budgets", "no_tick", "topic_publisher", "dead_letters", "stuck_entries", "came_back", "expired_holds", "runtime_support", "missing_permissions", "slack_delivery", "blanks",
     "not_deployed",
 )  # fmt: skip
 
@@ -147,6 +148,29 @@ def test_places_that_cannot_be_seen() -> None:
         ("unseen", "high", "1 place could not be looked at in 5 attempts (the worker pools of p/us-central1: permission denied)")
     ]
     assert stuck(an_entry(unseen=(place.but(attempts=4),))) == []
+
+
+def test_channels_that_take_no_messages() -> None:
+    """What only a person can mend is grave at once, and an outage of Slack's after an hour; the messages that wait are counted once, here."""
+    outage = Outage(since=NOW - timedelta(minutes=5), reason="Slack answers 'token_revoked'.", lasting=True, attempts=3, next_at=NOW)
+    message = MessageRecord(id="x/1", channel="#ml-cost", text="text", created=NOW - DAY)
+    entries = (an_entry(messages=(message, message.but(id="x/2", sent_at=NOW), message.but(id="x/3", channel="#other", created=NOW))),)
+
+    def seen(**changes: object) -> list[tuple[str, str, str]]:
+        delivery = Delivery(outages={"#ml-cost": outage.but(**changes)})
+        journal = replace(SOUND, entries=entries, delivery=delivery)
+        assert told("stuck_entries", an_estate(journal=journal)) == []
+        return told("slack_delivery", an_estate(journal=journal))
+
+    said = "Slack takes no messages for #ml-cost since 2026-11-24 11:55 UTC: Slack answers 'token_revoked'"
+    assert seen() == [("#ml-cost", "high", said)]
+    assert seen(lasting=False) == []
+    assert len(seen(lasting=False, since=NOW - timedelta(hours=1))) == 1
+    assert seen(mended_at=NOW) == []
+    (finding,) = found(
+        "slack_delivery", an_estate(journal=replace(SOUND, entries=entries, delivery=Delivery(outages={"#ml-cost": outage})))
+    )
+    assert "1 message will be delivered after the mend" in finding.why
 
 
 def test_entries_that_wait_for_a_person() -> None:

@@ -238,7 +238,7 @@ def test_anyone_in_the_channel_where_nobody_is_named(stage: Stage) -> None:
     assert "in a channel that the watchdog writes to" in stage.command("restore all", channel="C9", channel_name="random")
     assert len(stage.written()) == 2
     assert stage.command("status", channel="C9", channel_name="random").startswith("Cost Watchdog, ")
-    assert stage.command("restore all").startswith("Everything is to be put back. ")
+    assert stage.command("restore all").startswith("Everything is to be put back, and what was to come is called off. ")
     assert len(stage.written()) == 4
 
 
