@@ -175,4 +175,4 @@ class Delivery(Record):
 
 def digest(*parts: str) -> str:
     """What tells texts apart, short enough for any of Slack's fields."""
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).hexdigest()[:16]

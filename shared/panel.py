@@ -13,7 +13,7 @@ from typing import Any
 from shared.conversation import Thread, digest
 from shared.entry import Entry, MessageRecord, TargetRecord
 from shared.job import CALLED_OFF, Job
-from shared.slack_text import clean, moment, plural, prose
+from shared.slack_text import moment, plain, plural, prose
 
 APPROVE, CANCEL, RESTORE, RESTORE_ONE, HOLD, SHOW = "approve", "cancel", "restore", "restore_one", "hold", "show"
 SNOOZE, WAKE = "snooze", "wake"
@@ -103,9 +103,9 @@ def _for_plan(entry: Entry, route: str, *, whole: bool) -> Iterator[dict[str, An
 def _restore(targets: Sequence[TargetRecord], *, value: str) -> Iterator[dict[str, Any]]:
     count = len(targets)
     sure = _confirm("Put back?", f"{plural(count, 'resource')} will run and cost again as before.", "Put back")
-    yield _button(RESTORE, "Restore all" if count > 1 else f"Restore {clean(targets[0].short_name, 50)}", value=value, confirm=sure)
+    yield _button(RESTORE, "Restore all" if count > 1 else f"Restore {plain(targets[0].short_name, 50)}", value=value, confirm=sure)
     if count > 1:
-        options = [(choice(target.resource), f"{clean(target.short_name, 45)} · {clean(target.place.region, 25)}") for target in targets]
+        options = [(choice(target.resource), f"{plain(target.short_name, 45)} · {plain(target.place.region, 25)}") for target in targets]
         yield _menu(RESTORE_ONE, "Restore one …", sorted(options, key=lambda each: each[1])[:MENU])
 
 

@@ -73,6 +73,14 @@ def prose(text: str, limit: int = 300) -> str:
     return _clip([_ESCAPES.get(char, char) for char in clean(text, limit).replace("```", "'''")], limit)
 
 
+def plain(text: str, limit: int) -> str:
+    """A name for plain text, where nothing is marked up.
+
+    Whether Slack decodes entities in plain text is not documented, so there are none; a bare & is right either way.
+    """
+    return clean(text, limit).translate(_ANGLES)
+
+
 def code(text: str, limit: int = 80) -> str:
     """A name or a command for mrkdwn, in a code span that nothing in it can end."""
     inside = clean(text, limit).replace("`", "'") or "(empty)"
@@ -192,8 +200,7 @@ def as_blocks(header: str, parts: Sequence[Part], *, more: str) -> tuple[dict[st
         parts: The paragraphs; a few dozen at most.
         more: How to see what a shortened list leaves out.
     """
-    # Whether Slack decodes entities in plain text is not documented, so there are none; a bare & is right either way.
-    head = {"type": "header", "text": {"type": "plain_text", "text": clean(header, HEADER).translate(_ANGLES) or "Cost Watchdog"}}
+    head = {"type": "header", "text": {"type": "plain_text", "text": plain(header, HEADER) or "Cost Watchdog"}}
     built: list[dict[str, Any]] = []
     for depth in _DEPTHS:
         texts = [_words(part, depth, more, title=f"*{part.title}*" if part.title else "") for part in parts]
