@@ -22,6 +22,7 @@ from sandbox import estate, training
 from sandbox.cloud import ROOT, Ports, Sandbox
 from sandbox.faults import Fault
 from sandbox.functions import Functions
+from sandbox.gallery import KINDS, PLANS, fill
 from sandbox.page import Page
 from sandbox.policy_copy import with_short_waits
 from sandbox.serve import HOST, HttpServer
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         "--wait", type=int, default=10, metavar="SECONDS", help="how long the policy's steps wait here (10); 0 is as long as they say"
     )
     parser.add_argument("--tick", type=float, default=2.0, metavar="SECONDS", help="how often the clock ticks (2)")
+    parser.add_argument("--letters", action="store_true", help="show every message that can be sent, in channels of their own")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     demo = commands.add_parser(
         "demo", help="tell the whole story, checked by effect", description="Tell the whole story, checked by effect."
@@ -114,6 +116,8 @@ def _everything(policy: Path, port: int, *, wait: int, tick: float, months_back:
 def _serve(asked: argparse.Namespace) -> int:
     with _everything(asked.policy, asked.port, wait=asked.wait, tick=asked.tick, months_back=_MONTHS) as running:
         print(f"The page is at {running.page}")
+        if asked.letters:
+            print(f"{len(fill(running.sandbox))} messages are in the channels {', '.join((PLANS, *KINDS))}.")
         if running.waits:
             print(f"The policy's waits ({', '.join(running.waits)}) are {asked.wait} s here.")
         print("To use it from another terminal, for example with `python -m functions list`:\n")

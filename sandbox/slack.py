@@ -101,9 +101,9 @@ class Slack:
             **Reading(self._workspace, metadata=METADATA in self._scopes).methods(),
         }
 
-    def add_channel(self, name: str, *, member: bool = True, archived: bool = False) -> str:
-        """Add a channel and give its id."""
-        return self._workspace.add_channel(name.removeprefix("#"), member=member, archived=archived)
+    def add_channel(self, name: str, *, member: bool = True, archived: bool = False, burst: int | None = None) -> str:
+        """Add a channel, which takes so many messages at once where that is another number than elsewhere, and give its id."""
+        return self._workspace.add_channel(name.removeprefix("#"), member=member, archived=archived, burst=burst)
 
     def add_webhook(self, channel: str) -> str:
         """Add an incoming webhook for a channel and give its path, ``/services/T…/B…/…``."""

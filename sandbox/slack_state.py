@@ -98,10 +98,10 @@ class Workspace:
         self._ids = itertools.count(1)
         self._last = 0
 
-    def add_channel(self, name: str, *, member: bool, archived: bool) -> str:
-        """Add a channel and give its id."""
+    def add_channel(self, name: str, *, member: bool, archived: bool, burst: int | None = None) -> str:
+        """Add a channel, which takes so many messages at once where that is another number than elsewhere, and give its id."""
         with self.lock:
-            channel = Channel(f"C{next(self._ids):010d}", name, member, archived, Bucket(self._burst, self._rate, self._clock))
+            channel = Channel(f"C{next(self._ids):010d}", name, member, archived, Bucket(burst or self._burst, self._rate, self._clock))
             self._channels[channel.id] = channel
             return channel.id
 

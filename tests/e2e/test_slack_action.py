@@ -167,6 +167,16 @@ def test_the_topic_that_does_not_take_it_leaves_it_to_the_tick(in_process: InPro
     assert warm(sandbox) < before
 
 
+def test_without_a_tasks_topic_the_tick_alone_answers(in_process: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a minute."""
+    monkeypatch.delenv("WATCHDOG_TASKS_TOPIC")
+    wiring.settings.cache_clear()
+    in_process.sandbox.slack.command("/cost-watchdog", "help", channel="ml-cost")
+    assert in_process.drain() == []
+    in_process.tick()
+    assert ephemerals(in_process.sandbox)[-1][1].startswith("*/cost-watchdog*")
+
+
 def test_what_cannot_be_recorded_is_not_acknowledged(in_process: InProcess) -> None:
     """The person sees that it failed, and presses again."""
     sandbox = in_process.sandbox

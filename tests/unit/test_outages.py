@@ -172,6 +172,18 @@ def test_what_goes_wrong_while_it_is_sorted_out_waits_for_the_next_tick(stage: S
     assert all(f"{each} happened" in told for each in "abcdef")
 
 
+def test_somebody_else_sorts_it_out_meanwhile(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """Then this tick leaves it to them."""
+    stage.messenger.down = True
+    say(stage, *"ab")
+    stage.messenger.down = False
+    stage.tick(2)
+    caplog.set_level("INFO")
+    stage.strike("write", lambda: Conflict("somebody else"), number=2)
+    Backlog(stage.watchdog()).sort_out()
+    assert "is sorted out at the next tick: somebody else" in caplog.text
+
+
 def test_two_that_write_it_down_at_once(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     """One of them does."""
     caplog.set_level("DEBUG")

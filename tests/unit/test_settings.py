@@ -43,6 +43,7 @@ def test_everything() -> None:
             "SLACK_BOT_TOKEN": "xoxb-canary-token",
             "SLACK_SIGNING_SECRET": "canary-secret",
             "SLACK_API_URL": "http://127.0.0.1:8080/api",
+            "SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T1/B1/canary",
             "CLOUD_RUN_EMULATOR_HOST": "127.0.0.1:9000",
             "BILLING_BUDGETS_EMULATOR_HOST": "localhost:9001",
             "K_SERVICE": "cost-watchdog-budget-alert",
@@ -52,10 +53,10 @@ def test_everything() -> None:
     assert settings == Settings(
         project="example.com:acme-ml", state_bucket="acme-ml-watchdog-state", policy="gs://acme-ml-watchdog/policies/ml.yaml",
         tasks_topic="projects/acme-ml-watchdog/topics/cost-watchdog-tasks", mode="observe", slack_token="xoxb-canary-token",
-        slack_signing_secret="canary-secret", slack_api_url="http://127.0.0.1:8080/api/", run_host="127.0.0.1:9000", budgets_host="localhost:9001",
+        slack_signing_secret="canary-secret", slack_api_url="http://127.0.0.1:8080/api/", slack_webhook="https://hooks.slack.com/services/T1/B1/canary", run_host="127.0.0.1:9000", budgets_host="localhost:9001",
         service="cost-watchdog-budget-alert", time_budget=timedelta(minutes=9),
     )  # fmt: skip
-    assert settings.secrets == ("xoxb-canary-token", "canary-secret")
+    assert settings.secrets == ("xoxb-canary-token", "canary-secret", "https://hooks.slack.com/services/T1/B1/canary")
     assert "canary" not in repr(settings)
 
 
@@ -89,6 +90,7 @@ def test_every_fault_at_once() -> None:
             "SLACK_BOT_TOKEN": "canary token",
             "SLACK_SIGNING_SECRET": "canäry",
             "SLACK_API_URL": "slack.com/api",
+            "SLACK_WEBHOOK_URL": "hooks.slack.com/canary",
             "CLOUD_RUN_EMULATOR_HOST": "http://localhost:9000",
             "BILLING_BUDGETS_EMULATOR_HOST": "localhost",
             "WATCHDOG_TIME_BUDGET": "4 minutes",
@@ -96,10 +98,10 @@ def test_every_fault_at_once() -> None:
     )
     assert [fault.split()[0] for fault in found] == [
         "GOOGLE_CLOUD_PROJECT", "WATCHDOG_STATE_BUCKET", "WATCHDOG_POLICY", "WATCHDOG_TASKS_TOPIC", "WATCHDOG_MODE", "SLACK_BOT_TOKEN",
-        "SLACK_SIGNING_SECRET", "SLACK_API_URL", "CLOUD_RUN_EMULATOR_HOST", "BILLING_BUDGETS_EMULATOR_HOST", "WATCHDOG_TIME_BUDGET",
+        "SLACK_SIGNING_SECRET", "SLACK_API_URL", "SLACK_WEBHOOK_URL", "CLOUD_RUN_EMULATOR_HOST", "BILLING_BUDGETS_EMULATOR_HOST", "WATCHDOG_TIME_BUDGET",
     ]  # fmt: skip
     assert found[4] == "WATCHDOG_MODE is 'Enforce' and must be observe or enforce, for example WATCHDOG_MODE=observe"
-    assert found[10] == "WATCHDOG_TIME_BUDGET is '4 minutes' and must be a number and s, m, h or d, for example WATCHDOG_TIME_BUDGET=240s"
+    assert found[11] == "WATCHDOG_TIME_BUDGET is '4 minutes' and must be a number and s, m, h or d, for example WATCHDOG_TIME_BUDGET=240s"
     assert not [fault for fault in found if "can" in fault and ("canary" in fault or "canäry" in fault)]
 
 

@@ -271,6 +271,14 @@ def test_two_that_change_a_thread_at_once(stage: Stage) -> None:
         threads.change(NAME, lambda each: each.with_entry("a third"))
 
 
+def test_a_thread_belongs_to_a_budget(stage: Stage) -> None:
+    """A message that belongs to none cannot answer its headline."""
+    stage.send(55)
+    (entry,) = stage.closed()
+    with pytest.raises(TypeError, match="belongs to no budget"):
+        Threads(stage.watchdog().world, stage.policy, "me").place(stage.messenger, entry.but(notification=None), "a/b/20261101", CHANNEL)
+
+
 def test_a_ladder_without_a_wait_is_told_once(stage: Stage) -> None:
     """A step that is reached together with lower ones is told in one answer."""
     stage.policy = a_policy(NOTIFY_50, IDLE_80, STOPPED_100)

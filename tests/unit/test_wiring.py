@@ -20,7 +20,15 @@ from shared.settings import Settings
 GS = "gs://acme-ml-watchdog/policy.yaml"
 STATE = "acme-ml-watchdog-state"
 ENVIRONMENT = {"GOOGLE_CLOUD_PROJECT": "acme-ml-watchdog", "WATCHDOG_STATE_BUCKET": STATE}
-OPTIONAL = ("WATCHDOG_POLICY", "WATCHDOG_TASKS_TOPIC", "WATCHDOG_MODE", "WATCHDOG_TIME_BUDGET", "SLACK_BOT_TOKEN", "K_SERVICE")
+OPTIONAL = (
+    "WATCHDOG_POLICY",
+    "WATCHDOG_TASKS_TOPIC",
+    "WATCHDOG_MODE",
+    "WATCHDOG_TIME_BUDGET",
+    "SLACK_BOT_TOKEN",
+    "SLACK_WEBHOOK_URL",
+    "K_SERVICE",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -227,6 +235,14 @@ def test_without_slack_and_a_tasks_topic() -> None:
     world = wiring.watchdog().world
     assert (world.messenger, world.tasks) == (None, None)
     assert set(world.fleets) == {"bucket", "service", "worker_pool"}
+
+
+def test_with_a_webhook_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages are plain; with a token it is not used."""
+    monkeypatch.setenv("SLACK_WEBHOOK_URL", "https://hooks.slack.com/services/T1/B1/x")
+    messenger = wiring.watchdog().world.messenger
+    assert messenger
+    assert not messenger.talks_back
 
 
 def test_with_everything_set(monkeypatch: pytest.MonkeyPatch) -> None:
