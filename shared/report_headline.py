@@ -79,7 +79,7 @@ def _saved(targets: Sequence[TargetRecord], now: datetime) -> Iterator[Part]:
         end = target.back_at or (target.drift.seen_at if target.drift else now)
         if target.parked_at and target.saving and end > target.parked_at:
             saved += target.saving * Decimal((end - target.parked_at) / _MONTH)
-    if saved >= Decimal("0.01"):
+    if saved >= 1:
         yield Part(tail=f"Saved so far: about {about(saved)} (estimate, {prices.LISTED}; counts only instances kept warm)")
 
 

@@ -165,19 +165,19 @@ def buttons_of_a_team() -> Letter:
 def buttons_run_announced() -> Letter:
     """A deletion can be called off."""
     plan = runs.job_waits()
-    return with_buttons(plan, report_jobs.announced(plan, NOW))
+    return with_buttons(plan, report_jobs.announced(plan, runs.NOW))
 
 
 def buttons_run_deleted() -> Letter:
     """And undone."""
     plan = runs.done(portions=(runs.portion(begun=True),))
-    return with_buttons(plan, report_jobs.finished(plan, NOW))
+    return with_buttons(plan, report_jobs.finished(plan, runs.NOW))
 
 
 def buttons_run_refused() -> Letter:
     """Or approved although a limit refused it."""
     plan = runs.job_is_refused()
-    return with_buttons(plan, report_jobs.refused(plan, NOW))
+    return with_buttons(plan, report_jobs.refused(plan, runs.NOW))
 
 
 def elsewhere() -> Letter:
