@@ -10,11 +10,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlencode
 
 from rich.console import Console
 from rich.table import Table
 
+from sandbox.slack_delivery import signed
 from tests.bench.server import Server
 from tests.envelopes import attributes, body, encode, headers, payload
 
@@ -26,6 +30,8 @@ def bare(event):
     pass
 """
 TURNS = 7
+Sent = tuple[bytes, dict[str, str]]
+"""A body and its headers."""
 
 
 def run(console: Console, root: Path) -> None:
@@ -36,14 +42,16 @@ def run(console: Console, root: Path) -> None:
     # The buildpack compiles the source when the function is built, so that no start pays for it.
     subprocess.run([sys.executable, "-m", "compileall", "-q", "main.py", "functions", "shared", str(bare)], cwd=root, check=True)
     server = Server(root)
-    events = {
-        "bare": (bare, b"{}"),
+    product = root / "main.py"
+    events: dict[str, tuple[Path, Callable[[], Sent]]] = {
+        "bare": (bare, lambda: (b"{}", headers())),
         "budget_alert, a message that is not for it": (
-            root / "main.py",
-            encode({"message": {"attributes": {}, "data": "e30=", "messageId": "1"}}),
+            product,
+            lambda: (encode({"message": {"attributes": {}, "data": "e30=", "messageId": "1"}}), headers()),
         ),
-        "budget_alert, a routine status": (root / "main.py", encode(body(encode(payload(10)), attributes()))),
-        "task, a tick with nothing due": (root / "main.py", encode(body(b'{"task": "tick"}', None))),
+        "budget_alert, a routine status": (product, lambda: (encode(body(encode(payload(10)), attributes())), headers())),
+        "task, a tick with nothing due": (product, lambda: (encode(body(b'{"task": "tick"}', None)), headers())),
+        "slack_action, a command acknowledged": (product, lambda: _command(server.environment["SLACK_SIGNING_SECRET"])),
     }
     times: dict[str, list[float]] = {name: [] for name in events}
     try:
@@ -59,7 +67,14 @@ def run(console: Console, root: Path) -> None:
     console.print(table)
 
 
-def _boot(source: Path, target: str, event: bytes, environment: dict[str, str]) -> float:
+def _command(secret: str) -> Sent:
+    """A slash command, signed now; no two are the same."""
+    form = {"command": "/cost-watchdog", "text": f"status {uuid.uuid4()}", "user_id": "U012AB3CD", "channel_id": "C0000000001"}
+    sent = urlencode(form).encode()
+    return sent, signed(sent, secret, int(time.time()))
+
+
+def _boot(source: Path, target: str, event: Callable[[], Sent], environment: dict[str, str]) -> float:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -82,7 +97,8 @@ def _boot(source: Path, target: str, event: bytes, environment: dict[str, str]) 
     )
     try:
         while True:
-            request = urllib.request.Request(f"http://127.0.0.1:{port}/", event, headers(), method="POST")  # loopback
+            sent, told = event()
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/", sent, told, method="POST")  # loopback
             try:
                 with urllib.request.urlopen(request, timeout=30):  # noqa: S310  # loopback
                     return time.perf_counter() - begun
