@@ -151,8 +151,8 @@ def post(report: Report, policy: Policy, found: Settings) -> None:
         CloudError: Slack did not take it.
     """
     messenger = wiring.world(found).messenger
-    if messenger is None or not policy.slack.channel:
-        raise SettingsError(["the summary cannot be posted: set SLACK_BOT_TOKEN, and slack.channel in the policy"])
+    if messenger is None or (messenger.talks_back and not policy.slack.channel):
+        raise SettingsError(["the summary cannot be posted: set SLACK_BOT_TOKEN, and slack.channel in the policy; or SLACK_WEBHOOK_URL"])
     letter = audit_slack.summary(report)
     messenger.post(policy.slack.channel, letter.text, letter.blocks, reference=f"audit-{report.generated_at:%Y%m%dT%H%M%S}")
 

@@ -19,7 +19,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from shared.actions import params_by_name
+from shared.backlog import Backlog
 from shared.by_hand import ByHand
+from shared.conversation import Request
+from shared.desk import Desk
 from shared.entry import UNSETTLED, Entry
 from shared.errors import Conflict, Denied, EventRejected, Gone, Unavailable
 from shared.model import BudgetNotification, Place
@@ -94,6 +97,7 @@ class Story(RuleBasedStateMachine):
         self.periods = Counter(BUDGETS)
         self.sent: list[BudgetNotification] = []
         self.held: set[str] = set()
+        self.pressed: list[str] = []
 
     # the beginning
 
@@ -160,7 +164,7 @@ class Story(RuleBasedStateMachine):
     def tick(self, seconds: int) -> None:
         """Time passes, and Cloud Scheduler ticks."""
         self.clock.sleep(seconds)
-        self._invoke(lambda watchdog: watchdog.tick())
+        self._invoke(self._tick)
 
     @rule(
         calls=st.integers(1, 25), side=st.sampled_from(["before", "after"]), error=st.sampled_from([Crash, Unavailable, Conflict, Denied])
@@ -240,6 +244,33 @@ class Story(RuleBasedStateMachine):
             key = data.draw(st.sampled_from(self._open()))
             self._invoke(lambda watchdog: getattr(ByHand(watchdog, "ann"), what)(key))
 
+    @precondition(lambda self: any(each.blocks for each in self.messenger.messages.values()))
+    @rule(data=st.data(), seconds=st.sampled_from([0, 0, 61, 3700]))
+    def somebody_presses(self, data: st.DataObject, seconds: int) -> None:
+        """Any button of any message, as it is shown; the task that it makes may come late, or twice."""
+        shown = [
+            (block["block_id"], element)
+            for message in self.messenger.messages.values()
+            for block in message.blocks
+            if block["type"] == "actions"
+            for element in block["elements"]
+        ]
+        about, element = data.draw(st.sampled_from(shown))
+        value = (
+            data.draw(st.sampled_from([option["value"] for option in element["options"]]))
+            if "options" in element
+            else element.get("value", "")
+        )
+        key = f"request-{len(self.pressed) + 1}"
+        self.pressed.append(key)
+        request = Request(
+            key=key, kind="press", came=self.clock.now(), what=element["action_id"], about=about, value=value, user="U012AB3CD", channel="C1", address=key
+        )  # fmt: skip
+        self._invoke(lambda watchdog: watchdog.journal.save_request(None, request))
+        self.clock.sleep(seconds)
+        for _ in range(2):
+            self._invoke(lambda watchdog: self._desk(watchdog).answer(key))
+
     @rule(data=st.data(), minutes=st.integers(1, 600))
     def somebody_holds(self, data: st.DataObject, minutes: int) -> None:
         """A person protects a service for a time."""
@@ -265,7 +296,7 @@ class Story(RuleBasedStateMachine):
     @invariant()
     def each_message_is_posted_once(self) -> None:
         """Nobody is told anything twice."""
-        references = Counter(reference for _, _, reference in self.messenger.posts)
+        references = Counter((each.reference, each.channel) for each in self.messenger.messages.values())
         assert not [reference for reference, count in references.items() if count > 1]
 
     def teardown(self) -> None:
@@ -289,13 +320,35 @@ class Story(RuleBasedStateMachine):
         self.the_protected_are_never_touched()
         self.each_step_parks_a_service_at_most_once()
         self.each_message_is_posted_once()
+        self.slack_shows_how_it_ended()
+
+    def slack_shows_how_it_ended(self) -> None:
+        """No headline says that anything is parked, no message offers what is over, and everybody who asked was answered."""
+        assert all("PARKED NOW" not in each.text for each in self.messenger.headlines)
+        offered = [
+            (message.text.split("\n", 1)[0], element["action_id"])
+            for message in self.messenger.messages.values()
+            for block in message.blocks
+            if block["type"] == "actions"
+            for element in block["elements"]
+        ]
+        assert {name for _, name in offered} <= {"show", "snooze", "wake"}, offered
+        assert not [key for key in self.bucket.objects if key.startswith("requests/")]
 
     # how
 
     def _ticks(self) -> None:
         for _ in range(12):
             self.clock.sleep(3700)
-            self._invoke(lambda watchdog: watchdog.tick())
+            self._invoke(self._tick)
+
+    def _tick(self, watchdog: Watchdog) -> None:
+        watchdog.tick()
+        self._desk(watchdog).sweep()
+        Backlog(watchdog).sort_out()
+
+    def _desk(self, watchdog: Watchdog) -> Desk:
+        return Desk(watchdog, lambda: "GREEN", lambda _: [])
 
     def _deliver(self, notification: BudgetNotification) -> None:
         self._invoke(lambda watchdog: watchdog.respond(notification))
