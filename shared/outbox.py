@@ -100,14 +100,15 @@ class Outbox:
         outage = outages.of(message.channel)
         if outage and (later := outages.until(outage)):
             return message.but(not_before=later)
+        addressed = self._addressed(message)
         try:
-            posted, shown = self._post(messenger, message)
+            posted, shown = self._post(messenger, addressed)
         except Conflict as conflict:
             log.info("%s: %s; it is sent in a moment", message.id, conflict, extra=labels)
             return message.but(not_before=now + SOON)
         except Gone as error:
             log.info("%s: what it answers was deleted, so it is sent anew: %s", message.id, error, extra=labels)
-            self._forget_parent(message)
+            self._forget_parent(addressed)
             return message.but(attempts=message.attempts + 1, not_before=now)
         except Unavailable as error:
             wait = max(backoff(message.attempts + 1), timedelta(seconds=error.retry_after or 0))
@@ -126,8 +127,15 @@ class Outbox:
         if outage:
             outages.arrived(message.channel, outage)
         # What bears buttons is written anew when they change; of anything else the journal keeps the first line alone, so that an entry does not grow.
-        kept = message if message.panel and messenger.talks_back else _short(message)
+        kept = addressed if message.panel and messenger.talks_back else _short(addressed)
         return kept.but(sent_at=self.world.clock.now(), posted=(posted.channel, posted.ts), error="", shown=shown)
+
+    def _addressed(self, message: MessageRecord) -> MessageRecord:
+        """The same to the policy's channel, where the policy does not name its own any more: a channel that is not there is mended so."""
+        rules = self.policy.slack
+        if not rules.channel or message.channel in rules.channels:
+            return message
+        return message.but(channel=rules.channel, panel="whole" if message.panel else "")
 
     def _post(self, messenger: Messenger, message: MessageRecord) -> tuple[Posted, str]:
         fresh = message.id in self.session.fresh_messages

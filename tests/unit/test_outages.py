@@ -195,3 +195,25 @@ def test_an_outage_after_a_mend_is_a_new_one(stage: Stage) -> None:
     second = outages.of(CHANNEL)
     assert second
     assert (second.since, second.attempts) == (stage.clock.now(), 1)
+
+
+def test_a_channel_that_is_mended_in_the_policy_gets_what_was_kept_for_the_wrong_one(stage: Stage) -> None:
+    """A misspelled name loses nothing: many are told in one there, too, and the outage is over."""
+    right = stage.policy
+    stage.policy = right.model_copy(update={"slack": right.slack.model_copy(update={"channel": "#ml-csot"})})
+    stage.messenger.channels = frozenset({CHANNEL})
+    stage.send(55)
+    say(stage, *"abcde")
+    assert stage.posts == []
+    stage.policy = right
+    tick(stage, 6)
+    tick(stage, 1)
+    assert [post.split("\n", 1)[0] for post in stage.posts] == [
+        "ML Training Budget passed 50 %",
+        "Late: 5 messages that could not be delivered",
+    ]
+    assert {each.channel for each in stage.messenger.messages.values()} == {CHANNEL}
+    assert stage.open() == []
+    kept = stage.journal.delivery()
+    assert kept
+    assert kept.record.outages == {}
