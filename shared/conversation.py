@@ -102,7 +102,7 @@ class Request(Record):
         address: Where Slack waits for the answer, for half an hour; empty once it is answered.
         state: ``new``, ``done``: it was done, and `said` is still to be told, or ``answered``.
         said: What is told to the person.
-        taken_at: When somebody last began to work on it.
+        taken_at: When somebody last began to work on it; None while nobody does.
         attempts: How often the answer could not be told.
         not_before: When to try again.
     """
