@@ -23,12 +23,14 @@ class Place(Record):
     Attributes:
         claimed_by: Who posts it, as long as it is not posted.
         claimed_at: Since when.
+        first_at: When somebody first set out to post it; None where that was `claimed_at`.
         posted: The channel's id and the message's timestamp; None until it is posted.
         shown: What it said when it was last brought up to date, as a digest.
     """
 
     claimed_by: str = ""
     claimed_at: datetime
+    first_at: datetime | None = None
     posted: tuple[str, str] | None = None
     shown: str = ""
 

@@ -77,7 +77,7 @@ class Threads:
         return posted
 
     def _claim(self, entry: Entry, name: str, channel: str) -> tuple[Thread, datetime | None]:
-        """The thread with this worker's claim on a headline that is not there yet, and since when it was claimed before."""
+        """The thread with this worker's claim on a headline that is not there yet, and since when it may stand there."""
         now, before = self.world.clock.now(), None
 
         def claim(thread: Thread | None) -> Thread:
@@ -88,8 +88,8 @@ class Threads:
                 return listed
             if place and place.claimed_by != self.owner and now - place.claimed_at < CLAIM:
                 raise Unavailable("somebody else is posting the headline", resource=channel)
-            before = place.claimed_at if place else None
-            return listed.with_place(channel, Place(claimed_by=self.owner, claimed_at=now))
+            before = (place.first_at or place.claimed_at) if place else None
+            return listed.with_place(channel, Place(claimed_by=self.owner, claimed_at=now, first_at=before))
 
         return self._save(name, claim), before
 

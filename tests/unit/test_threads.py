@@ -144,6 +144,19 @@ def test_a_worker_that_is_killed_with_the_headline_on_its_way(stage: Stage) -> N
     assert "PARKED NOW" in stage.headline.text
 
 
+def test_a_headline_whose_answer_was_lost_before_a_long_outage(stage: Stage) -> None:
+    """It is looked for since it was first posted, however often that was tried meanwhile."""
+    stage.strike("post", lambda: Unavailable("timeout"), side="after")
+    stage.send(85)
+    stage.messenger.down = True
+    for _ in range(30):
+        stage.tick()
+    stage.messenger.down = False
+    stage.tick(60)
+    assert len(stage.messenger.headlines) == 1
+    assert len(answers(stage)) == 1
+
+
 def test_a_headline_that_somebody_deleted_is_posted_anew(stage: Stage) -> None:
     """With the next message that answers it; a status alone posts nothing."""
     stage.send(55)
