@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from shared import report
+from shared import panel, report
 from shared.conversation import Outage, digest
 from shared.entry import Entry
 from shared.errors import CloudError, Conflict, JournalError
 from shared.journal import Kept
 from shared.outages import Outages
-from shared.watchdog import Watchdog
+from shared.watchdog import TRIES, Watchdog
 
 log = logging.getLogger(__name__)
 
 MANY = 3
-"""More messages than that are told in one; what needs a person is told by itself all the same, with its buttons."""
+"""More messages than that are told in one; what needs a person is told by itself all the same, with its buttons, and so is how a plan stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,6 @@ class Backlog:
             for channel, outage in (kept.record.outages if kept else {}).items():
                 if outage.mended_at:
                     self._sort_out(channel, outage)
-        except Conflict as conflict:
-            log.info("what was kept for Slack is sorted out at the next tick: %s", conflict)
         except JournalError as error:
             self.watchdog.unreadable(error)
         except CloudError as error:
@@ -47,24 +46,43 @@ class Backlog:
         now, found = self.watchdog.world.clock.now(), self._kept(channel)
         Outages(self.watchdog.world).over(channel)
         waiting = [message for kept in found for message in kept.record.messages if message.sent_at is None and message.channel == channel]
-        quiet = {message.id: message for message in waiting if not message.broadcast}
+        # A plan's newest message brings its budget's headline up to date, and bears the buttons.
+        newest = {
+            message.id for kept in found for message in kept.record.messages if message.thread and panel.is_newest(kept.record, message)
+        }
+        quiet = {message.id: message for message in waiting if not message.broadcast and message.id not in newest}
         folded = quiet if len(quiet) > MANY else {}
         if folded:
             letter = report.delivered_late(sorted(folded.values(), key=lambda each: each.created), outage=outage, now=now)
-            key, journal = f"notice-late-{digest(channel, outage.since.isoformat())}", self.watchdog.journal
+            # Named by what it tells, so that nothing else is ever taken to be told in it.
+            key, journal = f"notice-late-{digest(channel, *sorted(folded))}", self.watchdog.journal
             self.watchdog.say_once(key, letter, channel)
             if not (journal.load(key) or journal.was_closed(key)):
                 folded = {}  # what stands in no message yet is told by itself
         for kept in found:
+            self._release(kept, channel, folded.keys())
+
+    def _release(self, kept: Kept[Entry], channel: str, folded: Collection[str]) -> None:
+        """Mark what was told with others, and let the rest go; who works on the entry meanwhile takes it up afresh, and so tells nothing twice."""
+        now, found = self.watchdog.world.clock.now(), kept
+        for _ in range(TRIES):
             messages = tuple(
-                each.but(sent_at=now, text=each.text.split("\n", 1)[0], blocks=(), panel="", error="told with others, late")
+                each
+                if each.sent_at or each.channel != channel
+                else each.but(sent_at=now, blocks=(), panel="", error="told with others, late")
                 if each.id in folded
                 else each.but(not_before=None)
-                if each.sent_at is None and each.channel == channel
-                else each
-                for each in kept.record.messages
+                for each in found.record.messages
             )
-            self.watchdog.journal.save(kept, kept.record.but(messages=messages), now)
+            try:
+                self.watchdog.journal.save(found, found.record.but(messages=messages), now)
+            except Conflict:
+                again = self.watchdog.journal.load(kept.record.key)
+                if again is None:
+                    return
+                found = again
+            else:
+                return
 
     def _kept(self, channel: str) -> list[Kept[Entry]]:
         """The open entries with messages to the channel that nobody works on now."""

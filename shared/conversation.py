@@ -23,12 +23,14 @@ class Place(Record):
     Attributes:
         claimed_by: Who posts it, as long as it is not posted.
         claimed_at: Since when.
+        first_at: When somebody first set out to post it; None where that was `claimed_at`.
         posted: The channel's id and the message's timestamp; None until it is posted.
         shown: What it said when it was last brought up to date, as a digest.
     """
 
     claimed_by: str = ""
     claimed_at: datetime
+    first_at: datetime | None = None
     posted: tuple[str, str] | None = None
     shown: str = ""
 
@@ -102,7 +104,7 @@ class Request(Record):
         address: Where Slack waits for the answer, for half an hour; empty once it is answered.
         state: ``new``, ``done``: it was done, and `said` is still to be told, or ``answered``.
         said: What is told to the person.
-        taken_at: When somebody last began to work on it.
+        taken_at: When somebody last began to work on it; None while nobody does.
         attempts: How often the answer could not be told.
         not_before: When to try again.
     """

@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 ANSWERABLE = timedelta(minutes=30)
 """For so long Slack takes answers at the address that came with a request."""
-TAKEN = timedelta(seconds=60)
-"""For so long a worker has a request to itself."""
+SPARE = timedelta(minutes=1)
+"""Beyond its time budget a worker has a request to itself for so long; by then the platform has ended it, whatever it was doing."""
 GIVE_UP = timedelta(hours=24)
 """After so long nobody waits for an answer any more; what was asked for was done or not, as the entry's own messages say."""
 
@@ -100,11 +100,9 @@ class Desk:
             JournalError: The request cannot be read.
         """
         kept, now = self.journal.request(key), self._now()
-        if (
-            kept is None
-            or not kept.record.open
-            or (kept.record.taken_at and now - kept.record.taken_at < TAKEN and kept.record.state == "new")
-        ):
+        if kept is None or not kept.record.open:
+            return
+        if kept.record.taken_at and now - kept.record.taken_at < self.watchdog.time_budget + SPARE:
             return
         kept = self.journal.save_request(kept, kept.record.but(taken_at=now))
         if kept.record.state == "new":
@@ -338,7 +336,7 @@ class Desk:
         except Unavailable as error:
             wait = max(backoff(request.attempts + 1), timedelta(seconds=error.retry_after or 0))
             log.warning("request %s is answered in %s: %s", request.key, wait, error)
-            return request.but(attempts=request.attempts + 1, not_before=now + wait)
+            return request.but(taken_at=None, attempts=request.attempts + 1, not_before=now + wait)
         except CloudError as error:
             log.error("request %s cannot be answered: %s", request.key, error)  # noqa: TRY400  # no stack is needed
         return answered

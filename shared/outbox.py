@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
 from shared import panel
@@ -100,14 +101,15 @@ class Outbox:
         outage = outages.of(message.channel)
         if outage and (later := outages.until(outage)):
             return message.but(not_before=later)
+        addressed = self._addressed(message)
         try:
-            posted, shown = self._post(messenger, message)
+            posted, shown = self._post(messenger, addressed)
         except Conflict as conflict:
             log.info("%s: %s; it is sent in a moment", message.id, conflict, extra=labels)
             return message.but(not_before=now + SOON)
         except Gone as error:
             log.info("%s: what it answers was deleted, so it is sent anew: %s", message.id, error, extra=labels)
-            self._forget_parent(message)
+            self._forget_parent(addressed)
             return message.but(attempts=message.attempts + 1, not_before=now)
         except Unavailable as error:
             wait = max(backoff(message.attempts + 1), timedelta(seconds=error.retry_after or 0))
@@ -126,8 +128,15 @@ class Outbox:
         if outage:
             outages.arrived(message.channel, outage)
         # What bears buttons is written anew when they change; of anything else the journal keeps the first line alone, so that an entry does not grow.
-        kept = message if message.panel and messenger.talks_back else _short(message)
+        kept = addressed if message.panel and messenger.talks_back else _short(addressed)
         return kept.but(sent_at=self.world.clock.now(), posted=(posted.channel, posted.ts), error="", shown=shown)
+
+    def _addressed(self, message: MessageRecord) -> MessageRecord:
+        """The same to the policy's channel, where the policy does not name its own any more: a channel that is not there is mended so."""
+        rules = self.policy.slack
+        if not rules.channel or message.channel in rules.channels:
+            return message
+        return message.but(channel=rules.channel, panel="whole" if message.panel else "")
 
     def _post(self, messenger: Messenger, message: MessageRecord) -> tuple[Posted, str]:
         fresh = message.id in self.session.fresh_messages
@@ -194,15 +203,22 @@ class Outbox:
         """Have buttons give way to what was decided, and the budget's headline say how it stands now."""
         entry, now = self.session.entry, self.world.clock.now()
         later = None
-        try:
-            for message in self._with_buttons():
-                self._redraw(message)
-            if any(message.thread for message in entry.messages):
-                self.threads.refresh(next(message.thread for message in entry.messages if message.thread), fresh=self.session.entry)
-        except (CloudError, JournalError) as error:
-            patience = timedelta(seconds=(error.retry_after or 0) if isinstance(error, Unavailable) else 0)
-            log.warning("%s: what Slack shows of it could not be brought up to date, and is at the next tick: %s", entry.key, error)
-            later = now + max(backoff(1), patience)
+        works = [partial(self._redraw, message) for message in self._with_buttons()]
+        works += [
+            partial(self.threads.refresh, name, fresh=entry) for name in sorted({message.thread for message in entry.messages} - {""})
+        ]
+        for work in works:  # one channel that is not to be had keeps no other from being shown
+            try:
+                work()
+            except JournalError as error:
+                log.error("%s: its headline is left as it is: %s", entry.key, error)  # noqa: TRY400  # the sentence says it all
+            except CloudError as error:
+                patience = timedelta(seconds=(error.retry_after or 0) if isinstance(error, Unavailable) else 0)
+                log.warning("%s: what Slack shows of it could not be brought up to date, and is at the next tick: %s", entry.key, error)
+                wait = max(
+                    backoff(1 if isinstance(error, Unavailable) else 5), patience
+                )  # what only a person can mend is not tried each minute
+                later = max(later or now, now + wait)
         self.session.put(self.session.entry.but(shown_at=later))
         if self.session.entry != entry:
             self.session.save()

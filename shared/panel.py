@@ -47,15 +47,16 @@ def is_newest(entry: Entry, message: MessageRecord) -> bool:
     return [each.id for each in entry.messages if each.panel and each.channel == message.channel][-1:] == [message.id]
 
 
-def of_thread(thread: Thread, targets: Sequence[TargetRecord], now: datetime) -> Blocks:
+def of_thread(thread: Thread, targets: Sequence[TargetRecord], now: datetime, *, route: str = "") -> Blocks:
     """What stands below a headline.
 
     Args:
         thread: The thread.
         targets: What is parked of it, as far as this channel is told of it.
         now: The time of writing.
+        route: The channel of the team whose own these are; empty where they are all that is parked.
     """
-    elements = [*_restore(targets, value="")] if targets else []
+    elements = [*_restore(targets, value=route)] if targets else []
     if thread.snoozed(now):
         elements.append(_button(WAKE, "End the snooze"))
     else:

@@ -198,6 +198,11 @@ class SlackRules(Part):
         default=(), description="Ids of the users and user groups who may change anything in Slack; where empty, anyone in the channel."
     )
 
+    @property
+    def channels(self) -> frozenset[str]:
+        """All channels that are named."""
+        return frozenset({self.channel, *(channel for each in self.routes.values() for channel in each.values())})
+
     def route(self, labels: Mapping[str, str]) -> str:
         """Where the owners of what carries these labels are told of it, by the first label that the policy names; empty where in `channel`."""
         return next((channels[labels[key]] for key, channels in self.routes.items() if labels.get(key) in channels), "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import overload
 from shared.burn import Burn
 from shared.conversation import Place, Thread, digest, thread_name
 from shared.entry import Entry
-from shared.errors import CloudError, Conflict, Gone, JournalError, Unavailable
+from shared.errors import CloudError, Conflict, Gone, JournalError, Refused, Unavailable
 from shared.journal import Journal
 from shared.letter import Letter
 from shared.model import BudgetNotification
@@ -68,7 +67,12 @@ class Threads:
         shown = ""
         if posted is None:
             written = self._written(claimed, channel, self._entries(claimed.entries, entry))
-            posted, shown = messenger.post(channel, written.text, written.blocks, reference=reference), _shown(written)
+            try:
+                posted = messenger.post(channel, written.text, written.blocks, reference=reference)
+            except Refused as error:
+                log.error("Slack refuses the headline's blocks, so it is posted as plain text: %s", error)  # noqa: TRY400  # no stack is needed
+                posted = messenger.post(channel, written.text, (), reference=reference)
+            shown = _shown(written)
         there = Place(claimed_at=place.claimed_at, posted=(posted.channel, posted.ts), shown=shown)
         try:
             self._save(name, lambda thread: (thread or claimed).with_place(channel, there))
@@ -77,7 +81,7 @@ class Threads:
         return posted
 
     def _claim(self, entry: Entry, name: str, channel: str) -> tuple[Thread, datetime | None]:
-        """The thread with this worker's claim on a headline that is not there yet, and since when it was claimed before."""
+        """The thread with this worker's claim on a headline that is not there yet, and since when it may stand there."""
         now, before = self.world.clock.now(), None
 
         def claim(thread: Thread | None) -> Thread:
@@ -88,8 +92,8 @@ class Threads:
                 return listed
             if place and place.claimed_by != self.owner and now - place.claimed_at < CLAIM:
                 raise Unavailable("somebody else is posting the headline", resource=channel)
-            before = place.claimed_at if place else None
-            return listed.with_place(channel, Place(claimed_by=self.owner, claimed_at=now))
+            before = (place.first_at or place.claimed_at) if place else None
+            return listed.with_place(channel, Place(claimed_by=self.owner, claimed_at=now, first_at=before))
 
         return self._save(name, claim), before
 
@@ -120,31 +124,53 @@ class Threads:
             CloudError: Slack or the journal does not answer.
             JournalError: The thread cannot be read.
         """
+        again: frozenset[str] = frozenset()
+        for _ in range(_TRIES):
+            again = self._show(name, fresh, again)
+            if not again:
+                return
+        log.warning("the headline of %s is written by others all the time; the next message brings it up to date", name)
+
+    def _show(self, name: str, fresh: Entry | None, again: frozenset[str]) -> frozenset[str]:
+        """Bring the headlines up to date, some of them again; the answer is where what was written may be older than what others wrote meanwhile."""
         kept, messenger = self.journal.thread(name), self.world.messenger
         if kept is None or messenger is None:
-            return
-        thread = kept.record
+            return frozenset()
+        thread, failed, changed = kept.record, None, set(again)
         entries = self._entries(thread.entries, fresh)
         for channel, place in kept.record.places.items():
             if place.posted is None:
                 continue
             written = self._written(thread, channel, entries)
             shown = _shown(written)
-            if shown == place.shown:
+            if shown == place.shown and channel not in again:
                 continue
+            changed.add(channel)
             try:
                 messenger.update(Posted(*place.posted), written.text, written.blocks)
             except Gone:
                 log.info("the headline of %s in %s was deleted; the next message posts it anew", name, channel)
                 thread = thread.with_place(channel, None)
-            else:
-                thread = thread.with_place(channel, place.but(shown=shown))
-        if thread != kept.record:
-            with contextlib.suppress(Conflict):  # whoever wrote it meanwhile shows it, too
+                continue
+            except Refused as error:
+                # Asked again it would refuse again: it stays as it is until it has something else to say.
+                log.error("Slack refuses the headline of %s in %s: %s", name, channel, error)  # noqa: TRY400  # no stack is needed
+            except CloudError as error:
+                failed = error  # one channel that is not to be had keeps no other from being shown
+                continue
+            thread = thread.with_place(channel, place.but(shown=shown))
+        if changed:
+            try:
                 self.journal.save_thread(kept, thread)
+            except Conflict as conflict:
+                log.info("the thread %s was written by somebody else meanwhile; looking again: %s", name, conflict)
+                return frozenset(changed)
+        if failed:
+            raise failed
+        return frozenset()
 
     def change(self, name: str, change: Callable[[Thread], Thread]) -> Thread:
-        """Change what is known of a thread, and show it.
+        """Change what is known of a thread, and show it; where that cannot be shown now, the next message shows it.
 
         Raises:
             Gone: There is no such thread.
@@ -153,7 +179,10 @@ class Threads:
         changed = self._save(name, lambda thread: change(thread) if thread else None)
         if changed is None:
             raise Gone("there is no such thread", resource=name)
-        self.refresh(name)
+        try:
+            self.refresh(name)
+        except (CloudError, JournalError) as error:
+            log.warning("the headline of %s could not be brought up to date: %s", name, error)
         return changed
 
     def entries(self, name: str) -> list[Entry]:

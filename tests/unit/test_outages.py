@@ -12,7 +12,8 @@ from shared.conversation import Delivery, Outage
 from shared.errors import Conflict, Denied, Unavailable
 from shared.letter import Letter
 from shared.outages import SORTED_OUT, Outages
-from tests.stage import CHANNEL, NOTIFY_50, Stage, a_policy
+from shared.report import outcome_text
+from tests.stage import CHANNEL, IDLE_80, NOTIFY_50, Stage, a_policy
 
 
 @pytest.fixture
@@ -92,6 +93,16 @@ def test_many_messages_are_told_in_one(stage: Stage) -> None:
     assert stage.open() == []
 
 
+def test_all_of_what_is_told_with_others_can_be_looked_up(stage: Stage) -> None:
+    """As the message about many says; its first line is not all there was."""
+    stage.messenger.down = True
+    say(stage, *"abcdef")
+    stage.messenger.down = False
+    tick(stage, 2)
+    tick(stage, 1)
+    assert outcome_text(stage.ann().entry("notice-c")).endswith("\n\nc happened\nand more")
+
+
 def test_what_needs_a_person_is_told_by_itself(stage: Stage) -> None:
     """With its buttons."""
     stage.policy = a_policy("{at: 120%, approve: true, do: [notify]}")
@@ -107,6 +118,26 @@ def test_what_needs_a_person_is_told_by_itself(stage: Stage) -> None:
     told = [post.split("\n", 1)[0] for post in stage.posts]
     assert sorted(told) == ["Late: 6 messages that could not be delivered", "ML Training Budget passed 120 %"]
     assert "approve" in stage.buttons(stage.message("ML Training Budget passed 120 %"))
+
+
+def test_how_a_plan_stands_is_told_by_itself(stage: Stage) -> None:
+    """Else its budget's headline would say that nothing is parked, and nobody could put it back from there."""
+    stage.policy = a_policy(NOTIFY_50, IDLE_80)
+    stage.service("trainer")
+    stage.send(55)
+    stage.messenger.down = True
+    stage.watchdog().say_once("a-notice", Letter("a notice\nand more", ()))
+    say(stage, *"bcdef")
+    stage.clock.sleep(1)
+    stage.send(85)
+    stage.messenger.down = False
+    for _ in range(3):
+        tick(stage, 1)
+    assert sorted(post.split("\n", 1)[0] for post in stage.posts[1:]) == [
+        "Late: 5 messages that could not be delivered", "ML Training Budget passed 80 %", "a notice",
+    ]  # fmt: skip
+    assert "PARKED NOW: 1 service" in stage.headline.text
+    assert "restore" in stage.buttons(stage.headline)
 
 
 def test_what_somebody_works_on_is_left_to_them(stage: Stage) -> None:
@@ -172,16 +203,45 @@ def test_what_goes_wrong_while_it_is_sorted_out_waits_for_the_next_tick(stage: S
     assert all(f"{each} happened" in told for each in "abcdef")
 
 
-def test_somebody_else_sorts_it_out_meanwhile(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    """Then this tick leaves it to them."""
+def test_one_entry_that_somebody_writes_meanwhile_has_nothing_told_twice(stage: Stage) -> None:
+    """Neither its own message, nor those of the entries after it."""
     stage.messenger.down = True
-    say(stage, *"ab")
+    say(stage, *"abcdef")
     stage.messenger.down = False
     stage.tick(2)
-    caplog.set_level("INFO")
-    stage.strike("write", lambda: Conflict("somebody else"), number=2)
+    entries = iter("bcdef")
+
+    def somebody(called: str) -> None:
+        if called == "write" and any(each.startswith("Late: ") for each in stage.posts):
+            stage.heal()
+            for key in entries:
+                kept = stage.journal.load(f"notice-{key}")
+                if kept:
+                    stage.journal.save(kept, kept.record, stage.clock.now())
+
+    stage.hooks.before = somebody
     Backlog(stage.watchdog()).sort_out()
-    assert "is sorted out at the next tick: somebody else" in caplog.text
+    for _ in range(3):
+        tick(stage, 15)
+    assert [post.split("\n", 1)[0] for post in stage.posts] == ["a happened", "Late: 5 messages that could not be delivered"]
+    assert stage.open() == []
+
+
+def test_what_came_after_a_message_about_many_is_told_too(stage: Stage) -> None:
+    """Where it could not be written down that an outage was sorted out, it is sorted out again, and that message tells of the first alone."""
+    stage.messenger.down = True
+    say(stage, *"abcdef")
+    stage.messenger.down = False
+    stage.tick(2)
+    kept = stage.journal.delivery()
+    assert kept
+    Backlog(stage.watchdog()).sort_out()
+    stage.journal.save_delivery(stage.journal.delivery(), kept.record)
+    say(stage, *"uvwxyz")
+    for _ in range(3):
+        tick(stage, 1)
+    told = "\n".join(stage.posts)
+    assert all(f"{each} happened" in told for each in "abcdefuvwxyz")
 
 
 def test_two_that_write_it_down_at_once(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
@@ -207,3 +267,25 @@ def test_an_outage_after_a_mend_is_a_new_one(stage: Stage) -> None:
     second = outages.of(CHANNEL)
     assert second
     assert (second.since, second.attempts) == (stage.clock.now(), 1)
+
+
+def test_a_channel_that_is_mended_in_the_policy_gets_what_was_kept_for_the_wrong_one(stage: Stage) -> None:
+    """A misspelled name loses nothing: many are told in one there, too, and the outage is over."""
+    right = stage.policy
+    stage.policy = right.model_copy(update={"slack": right.slack.model_copy(update={"channel": "#ml-csot"})})
+    stage.messenger.channels = frozenset({CHANNEL})
+    stage.send(55)
+    say(stage, *"abcde")
+    assert stage.posts == []
+    stage.policy = right
+    tick(stage, 6)
+    tick(stage, 1)
+    assert [post.split("\n", 1)[0] for post in stage.posts] == [
+        "ML Training Budget passed 50 %",
+        "Late: 5 messages that could not be delivered",
+    ]
+    assert {each.channel for each in stage.messenger.messages.values()} == {CHANNEL}
+    assert stage.open() == []
+    kept = stage.journal.delivery()
+    assert kept
+    assert kept.record.outages == {}

@@ -132,3 +132,14 @@ def test_a_run_is_told_where_its_bucket_belongs(yard: Yard) -> None:
     """By the labels of the bucket."""
     yard.announced()
     assert {each.channel for each in yard.messenger.messages.values()} == {VISION}
+
+
+def test_a_teams_headline_puts_back_the_teams_own() -> None:
+    """The same button below the headline of the policy's channel means all that is parked."""
+    stage = a_stage(IDLE_80)
+    stage.send(85)
+    headlines = {each.channel: each for each in stage.messenger.headlines}
+    value = stage.buttons(headlines[VISION])["restore"]["value"]
+    assert stage.press("restore", THREAD, value).startswith("1 resource to be put back. ")
+    assert sorted(target.short_name for target in stage.entry().parked()) == ["trainer", "transcriber"]
+    assert stage.press("restore", THREAD, stage.buttons(headlines[CHANNEL])["restore"].get("value", "")).startswith("2 resources ")
