@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
 from shared import panel
@@ -202,15 +203,19 @@ class Outbox:
         """Have buttons give way to what was decided, and the budget's headline say how it stands now."""
         entry, now = self.session.entry, self.world.clock.now()
         later = None
-        try:
-            for message in self._with_buttons():
-                self._redraw(message)
-            if any(message.thread for message in entry.messages):
-                self.threads.refresh(next(message.thread for message in entry.messages if message.thread), fresh=self.session.entry)
-        except (CloudError, JournalError) as error:
-            patience = timedelta(seconds=(error.retry_after or 0) if isinstance(error, Unavailable) else 0)
-            log.warning("%s: what Slack shows of it could not be brought up to date, and is at the next tick: %s", entry.key, error)
-            later = now + max(backoff(1), patience)
+        works = [partial(self._redraw, message) for message in self._with_buttons()]
+        works += [
+            partial(self.threads.refresh, name, fresh=entry) for name in sorted({message.thread for message in entry.messages} - {""})
+        ]
+        for work in works:  # one channel that is not to be had keeps no other from being shown
+            try:
+                work()
+            except JournalError as error:
+                log.error("%s: its headline is left as it is: %s", entry.key, error)  # noqa: TRY400  # the sentence says it all
+            except CloudError as error:
+                patience = timedelta(seconds=(error.retry_after or 0) if isinstance(error, Unavailable) else 0)
+                log.warning("%s: what Slack shows of it could not be brought up to date, and is at the next tick: %s", entry.key, error)
+                later = max(later or now, now + max(backoff(1), patience))
         self.session.put(self.session.entry.but(shown_at=later))
         if self.session.entry != entry:
             self.session.save()

@@ -12,7 +12,7 @@ from typing import overload
 from shared.burn import Burn
 from shared.conversation import Place, Thread, digest, thread_name
 from shared.entry import Entry
-from shared.errors import CloudError, Conflict, Gone, JournalError, Unavailable
+from shared.errors import CloudError, Conflict, Gone, JournalError, Refused, Unavailable
 from shared.journal import Journal
 from shared.letter import Letter
 from shared.model import BudgetNotification
@@ -123,7 +123,7 @@ class Threads:
         kept, messenger = self.journal.thread(name), self.world.messenger
         if kept is None or messenger is None:
             return
-        thread = kept.record
+        thread, failed = kept.record, None
         entries = self._entries(thread.entries, fresh)
         for channel, place in kept.record.places.items():
             if place.posted is None:
@@ -137,11 +137,19 @@ class Threads:
             except Gone:
                 log.info("the headline of %s in %s was deleted; the next message posts it anew", name, channel)
                 thread = thread.with_place(channel, None)
-            else:
-                thread = thread.with_place(channel, place.but(shown=shown))
+                continue
+            except Refused as error:
+                # Asked again it would refuse again: it stays as it is until it has something else to say.
+                log.error("Slack refuses the headline of %s in %s: %s", name, channel, error)  # noqa: TRY400  # no stack is needed
+            except CloudError as error:
+                failed = error  # one channel that is not to be had keeps no other from being shown
+                continue
+            thread = thread.with_place(channel, place.but(shown=shown))
         if thread != kept.record:
             with contextlib.suppress(Conflict):  # whoever wrote it meanwhile shows it, too
                 self.journal.save_thread(kept, thread)
+        if failed:
+            raise failed
 
     def change(self, name: str, change: Callable[[Thread], Thread]) -> Thread:
         """Change what is known of a thread, and show it.

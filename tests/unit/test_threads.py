@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from shared.conversation import Place, Thread, thread_name
 from shared.entry import backoff
-from shared.errors import Conflict, Denied, Gone, Unavailable
+from shared.errors import CloudError, Conflict, Denied, Gone, Refused, Unavailable
 from shared.ports import Posted
 from shared.threads import CLAIM, Threads
 from tests.doubles import MemoryMessage
@@ -289,3 +291,47 @@ def test_a_ladder_without_a_wait_is_told_once(stage: Stage) -> None:
     stage.policy = a_policy(NOTIFY_50, IDLE_80, STOPPED_100)
     stage.send(120)
     assert len(answers(stage)) == 1
+
+
+def failing(stage: Stage, error: CloudError, *, channel: str = CHANNEL) -> None:
+    """Slack takes no change of the headline in this channel."""
+    update = stage.messenger.update
+
+    def change(posted: Posted, text: str, blocks: Sequence[Mapping[str, Any]]) -> None:
+        message = stage.messenger.messages[posted.ts]
+        if message.channel == channel and message.reference.startswith("thread/"):
+            raise error
+        update(posted, text, blocks)
+
+    stage.messenger.update = change  # type: ignore[method-assign]
+
+
+def test_a_headline_in_one_channel_that_cannot_be_changed_keeps_none_of_another_from_it(stage: Stage) -> None:
+    """A channel that was archived is tried again now and then, and the others say how it stands."""
+    stage.policy = a_policy(IDLE_80, slack='routes: {team: {vision: "#vision-ml"}}')
+    stage.service("detector", labels={"env": "staging", "team": "vision"})
+    stage.send(85)
+    failing(stage, Denied("is_archived"))
+    stage.ann().restore_all()
+    other = next(each for each in stage.messenger.headlines if each.channel == "#vision-ml")
+    assert "Nothing is parked." in other.text
+    assert stage.entry().shown_at
+
+
+def test_a_headline_that_slack_refuses_to_change_keeps_no_entry_open(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """Another app may have posted it; it is said in the log once, and not tried for ever."""
+    stage.send(85)
+    failing(stage, Refused("cant_update_message"))
+    stage.ann().restore_all()
+    assert "Slack refuses the headline" in caplog.text
+    assert stage.open() == []
+
+
+def test_a_thread_that_cannot_be_read_keeps_no_entry_open(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """Its headline stays as it is."""
+    stage.send(85)
+    name = f"threads/{NAME}.json"
+    stage.bucket.objects[name] = (b"{", *stage.bucket.objects[name][1:])
+    stage.ann().restore_all()
+    assert "its headline is left as it is" in caplog.text
+    assert stage.open() == []
