@@ -152,7 +152,7 @@ class Threads:
             raise failed
 
     def change(self, name: str, change: Callable[[Thread], Thread]) -> Thread:
-        """Change what is known of a thread, and show it.
+        """Change what is known of a thread, and show it; where that cannot be shown now, the next message shows it.
 
         Raises:
             Gone: There is no such thread.
@@ -161,7 +161,10 @@ class Threads:
         changed = self._save(name, lambda thread: change(thread) if thread else None)
         if changed is None:
             raise Gone("there is no such thread", resource=name)
-        self.refresh(name)
+        try:
+            self.refresh(name)
+        except (CloudError, JournalError) as error:
+            log.warning("the headline of %s could not be brought up to date: %s", name, error)
         return changed
 
     def entries(self, name: str) -> list[Entry]:

@@ -335,3 +335,11 @@ def test_a_thread_that_cannot_be_read_keeps_no_entry_open(stage: Stage, caplog: 
     stage.ann().restore_all()
     assert "its headline is left as it is" in caplog.text
     assert stage.open() == []
+
+
+def test_a_snooze_that_cannot_be_shown_is_one_all_the_same(stage: Stage) -> None:
+    """Whoever asked for it is not told that it could not be done."""
+    stage.send(85)
+    failing(stage, Unavailable("Slack does not answer"))
+    assert stage.press("snooze", f"thread:{NAME}", "4h").startswith("Snoozed until 2026-11-20 16:00 UTC")
+    assert thread(stage).snoozed(stage.clock.now())
