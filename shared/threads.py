@@ -68,7 +68,12 @@ class Threads:
         shown = ""
         if posted is None:
             written = self._written(claimed, channel, self._entries(claimed.entries, entry))
-            posted, shown = messenger.post(channel, written.text, written.blocks, reference=reference), _shown(written)
+            try:
+                posted = messenger.post(channel, written.text, written.blocks, reference=reference)
+            except Refused as error:
+                log.error("Slack refuses the headline's blocks, so it is posted as plain text: %s", error)  # noqa: TRY400  # no stack is needed
+                posted = messenger.post(channel, written.text, (), reference=reference)
+            shown = _shown(written)
         there = Place(claimed_at=place.claimed_at, posted=(posted.channel, posted.ts), shown=shown)
         try:
             self._save(name, lambda thread: (thread or claimed).with_place(channel, there))

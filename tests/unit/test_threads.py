@@ -343,3 +343,12 @@ def test_a_snooze_that_cannot_be_shown_is_one_all_the_same(stage: Stage) -> None
     failing(stage, Unavailable("Slack does not answer"))
     assert stage.press("snooze", f"thread:{NAME}", "4h").startswith("Snoozed until 2026-11-20 16:00 UTC")
     assert thread(stage).snoozed(stage.clock.now())
+
+
+def test_a_headline_whose_blocks_slack_refuses_is_posted_as_plain_text(stage: Stage) -> None:
+    """Else nothing that belongs below it would ever arrive."""
+    stage.strike("post", lambda: Refused("invalid_blocks"))
+    stage.send(85)
+    assert stage.headline.blocks == []
+    assert "PARKED NOW" in stage.headline.text
+    assert len(answers(stage)) == 1
