@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -125,18 +124,28 @@ class Threads:
             CloudError: Slack or the journal does not answer.
             JournalError: The thread cannot be read.
         """
+        again: frozenset[str] = frozenset()
+        for _ in range(_TRIES):
+            again = self._show(name, fresh, again)
+            if not again:
+                return
+        log.warning("the headline of %s is written by others all the time; the next message brings it up to date", name)
+
+    def _show(self, name: str, fresh: Entry | None, again: frozenset[str]) -> frozenset[str]:
+        """Bring the headlines up to date, some of them again; the answer is where what was written may be older than what others wrote meanwhile."""
         kept, messenger = self.journal.thread(name), self.world.messenger
         if kept is None or messenger is None:
-            return
-        thread, failed = kept.record, None
+            return frozenset()
+        thread, failed, changed = kept.record, None, set(again)
         entries = self._entries(thread.entries, fresh)
         for channel, place in kept.record.places.items():
             if place.posted is None:
                 continue
             written = self._written(thread, channel, entries)
             shown = _shown(written)
-            if shown == place.shown:
+            if shown == place.shown and channel not in again:
                 continue
+            changed.add(channel)
             try:
                 messenger.update(Posted(*place.posted), written.text, written.blocks)
             except Gone:
@@ -150,11 +159,15 @@ class Threads:
                 failed = error  # one channel that is not to be had keeps no other from being shown
                 continue
             thread = thread.with_place(channel, place.but(shown=shown))
-        if thread != kept.record:
-            with contextlib.suppress(Conflict):  # whoever wrote it meanwhile shows it, too
+        if changed:
+            try:
                 self.journal.save_thread(kept, thread)
+            except Conflict as conflict:
+                log.info("the thread %s was written by somebody else meanwhile; looking again: %s", name, conflict)
+                return frozenset(changed)
         if failed:
             raise failed
+        return frozenset()
 
     def change(self, name: str, change: Callable[[Thread], Thread]) -> Thread:
         """Change what is known of a thread, and show it; where that cannot be shown now, the next message shows it.

@@ -352,3 +352,14 @@ def test_a_headline_whose_blocks_slack_refuses_is_posted_as_plain_text(stage: St
     assert stage.headline.blocks == []
     assert "PARKED NOW" in stage.headline.text
     assert len(answers(stage)) == 1
+
+
+def test_a_slow_worker_does_not_leave_an_old_headline_behind(stage: Stage) -> None:
+    """What it wrote after somebody who knew more is put right by itself."""
+    stage.send(55)
+    stage.clock.sleep(60)
+    stage.meanwhile("edit", lambda: stage.send(70, sent_at=stage.clock.now() + timedelta(seconds=1)))
+    stage.send(60)
+    assert stage.headline.text.startswith("ML Training Budget: 70 % spent")
+    stage.always("write", lambda: Conflict("somebody else"))
+    Threads(stage.watchdog().world, stage.policy, "me").refresh(NAME)
