@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from shared import report
+from shared import panel, report
 from shared.conversation import Outage, digest
 from shared.entry import Entry
 from shared.errors import CloudError, Conflict, JournalError
@@ -16,7 +16,7 @@ from shared.watchdog import Watchdog
 log = logging.getLogger(__name__)
 
 MANY = 3
-"""More messages than that are told in one; what needs a person is told by itself all the same, with its buttons."""
+"""More messages than that are told in one; what needs a person is told by itself all the same, with its buttons, and so is how a plan stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,11 @@ class Backlog:
         now, found = self.watchdog.world.clock.now(), self._kept(channel)
         Outages(self.watchdog.world).over(channel)
         waiting = [message for kept in found for message in kept.record.messages if message.sent_at is None and message.channel == channel]
-        quiet = {message.id: message for message in waiting if not message.broadcast}
+        # A plan's newest message brings its budget's headline up to date, and bears the buttons.
+        newest = {
+            message.id for kept in found for message in kept.record.messages if message.thread and panel.is_newest(kept.record, message)
+        }
+        quiet = {message.id: message for message in waiting if not message.broadcast and message.id not in newest}
         folded = quiet if len(quiet) > MANY else {}
         if folded:
             letter = report.delivered_late(sorted(folded.values(), key=lambda each: each.created), outage=outage, now=now)

@@ -12,7 +12,7 @@ from shared.conversation import Delivery, Outage
 from shared.errors import Conflict, Denied, Unavailable
 from shared.letter import Letter
 from shared.outages import SORTED_OUT, Outages
-from tests.stage import CHANNEL, NOTIFY_50, Stage, a_policy
+from tests.stage import CHANNEL, IDLE_80, NOTIFY_50, Stage, a_policy
 
 
 @pytest.fixture
@@ -107,6 +107,26 @@ def test_what_needs_a_person_is_told_by_itself(stage: Stage) -> None:
     told = [post.split("\n", 1)[0] for post in stage.posts]
     assert sorted(told) == ["Late: 6 messages that could not be delivered", "ML Training Budget passed 120 %"]
     assert "approve" in stage.buttons(stage.message("ML Training Budget passed 120 %"))
+
+
+def test_how_a_plan_stands_is_told_by_itself(stage: Stage) -> None:
+    """Else its budget's headline would say that nothing is parked, and nobody could put it back from there."""
+    stage.policy = a_policy(NOTIFY_50, IDLE_80)
+    stage.service("trainer")
+    stage.send(55)
+    stage.messenger.down = True
+    stage.watchdog().say_once("a-notice", Letter("a notice\nand more", ()))
+    say(stage, *"bcdef")
+    stage.clock.sleep(1)
+    stage.send(85)
+    stage.messenger.down = False
+    for _ in range(3):
+        tick(stage, 1)
+    assert sorted(post.split("\n", 1)[0] for post in stage.posts[1:]) == [
+        "Late: 5 messages that could not be delivered", "ML Training Budget passed 80 %", "a notice",
+    ]  # fmt: skip
+    assert "PARKED NOW: 1 service" in stage.headline.text
+    assert "restore" in stage.buttons(stage.headline)
 
 
 def test_what_somebody_works_on_is_left_to_them(stage: Stage) -> None:
