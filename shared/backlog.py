@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from shared import panel, report
@@ -11,7 +12,7 @@ from shared.entry import Entry
 from shared.errors import CloudError, Conflict, JournalError
 from shared.journal import Kept
 from shared.outages import Outages
-from shared.watchdog import Watchdog
+from shared.watchdog import TRIES, Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -55,20 +56,35 @@ class Backlog:
         folded = quiet if len(quiet) > MANY else {}
         if folded:
             letter = report.delivered_late(sorted(folded.values(), key=lambda each: each.created), outage=outage, now=now)
-            key, journal = f"notice-late-{digest(channel, outage.since.isoformat())}", self.watchdog.journal
+            # Named by what it tells, so that nothing else is ever taken to be told in it.
+            key, journal = f"notice-late-{digest(channel, *sorted(folded))}", self.watchdog.journal
             self.watchdog.say_once(key, letter, channel)
             if not (journal.load(key) or journal.was_closed(key)):
                 folded = {}  # what stands in no message yet is told by itself
         for kept in found:
+            self._release(kept, channel, folded.keys())
+
+    def _release(self, kept: Kept[Entry], channel: str, folded: Collection[str]) -> None:
+        """Mark what was told with others, and let the rest go; who works on the entry meanwhile takes it up afresh, and so tells nothing twice."""
+        now, found = self.watchdog.world.clock.now(), kept
+        for _ in range(TRIES):
             messages = tuple(
-                each.but(sent_at=now, text=each.text.split("\n", 1)[0], blocks=(), panel="", error="told with others, late")
+                each
+                if each.sent_at or each.channel != channel
+                else each.but(sent_at=now, text=each.text.split("\n", 1)[0], blocks=(), panel="", error="told with others, late")
                 if each.id in folded
                 else each.but(not_before=None)
-                if each.sent_at is None and each.channel == channel
-                else each
-                for each in kept.record.messages
+                for each in found.record.messages
             )
-            self.watchdog.journal.save(kept, kept.record.but(messages=messages), now)
+            try:
+                self.watchdog.journal.save(found, found.record.but(messages=messages), now)
+            except Conflict:
+                again = self.watchdog.journal.load(kept.record.key)
+                if again is None:
+                    return
+                found = again
+            else:
+                return
 
     def _kept(self, channel: str) -> list[Kept[Entry]]:
         """The open entries with messages to the channel that nobody works on now."""

@@ -192,6 +192,47 @@ def test_what_goes_wrong_while_it_is_sorted_out_waits_for_the_next_tick(stage: S
     assert all(f"{each} happened" in told for each in "abcdef")
 
 
+def test_one_entry_that_somebody_writes_meanwhile_has_nothing_told_twice(stage: Stage) -> None:
+    """Neither its own message, nor those of the entries after it."""
+    stage.messenger.down = True
+    say(stage, *"abcdef")
+    stage.messenger.down = False
+    stage.tick(2)
+    entries = iter("bcdef")
+
+    def somebody(called: str) -> None:
+        if called == "write" and any(each.startswith("Late: ") for each in stage.posts):
+            stage.heal()
+            for key in entries:
+                kept = stage.journal.load(f"notice-{key}")
+                if kept:
+                    stage.journal.save(kept, kept.record, stage.clock.now())
+
+    stage.hooks.before = somebody
+    Backlog(stage.watchdog()).sort_out()
+    for _ in range(3):
+        tick(stage, 15)
+    assert [post.split("\n", 1)[0] for post in stage.posts] == ["a happened", "Late: 5 messages that could not be delivered"]
+    assert stage.open() == []
+
+
+def test_what_came_after_a_message_about_many_is_told_too(stage: Stage) -> None:
+    """Where it could not be written down that an outage was sorted out, it is sorted out again, and that message tells of the first alone."""
+    stage.messenger.down = True
+    say(stage, *"abcdef")
+    stage.messenger.down = False
+    stage.tick(2)
+    kept = stage.journal.delivery()
+    assert kept
+    Backlog(stage.watchdog()).sort_out()
+    stage.journal.save_delivery(stage.journal.delivery(), kept.record)
+    say(stage, *"uvwxyz")
+    for _ in range(3):
+        tick(stage, 1)
+    told = "\n".join(stage.posts)
+    assert all(f"{each} happened" in told for each in "abcdefuvwxyz")
+
+
 def test_two_that_write_it_down_at_once(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     """One of them does."""
     caplog.set_level("DEBUG")
