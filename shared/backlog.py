@@ -71,7 +71,7 @@ class Backlog:
             messages = tuple(
                 each
                 if each.sent_at or each.channel != channel
-                else each.but(sent_at=now, text=each.text.split("\n", 1)[0], blocks=(), panel="", error="told with others, late")
+                else each.but(sent_at=now, blocks=(), panel="", error="told with others, late")
                 if each.id in folded
                 else each.but(not_before=None)
                 for each in found.record.messages

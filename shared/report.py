@@ -207,6 +207,8 @@ def outcome_text(entry: Entry, *, recorded: bool = True) -> str:
         lines += [f"  {each}" for each in (parts.spending(entry.notification), *parts.rate(entry))]
     lines += _record(entry) if recorded else []
     lines += [*_steps(entry), *_targets(entry), *_others(entry)]
+    if not (entry.notification or entry.job):  # it is nothing but what it says
+        lines += [clean(line, 3000) for message in entry.messages for line in ("", *message.text.split("\n"))]
     ending = [*(part.tail for part in parts.saving(entry.targets)), *(_commands(entry) if recorded else ())]
     return "\n".join([*lines, "", *ending] if ending else lines)
 

@@ -12,6 +12,7 @@ from shared.conversation import Delivery, Outage
 from shared.errors import Conflict, Denied, Unavailable
 from shared.letter import Letter
 from shared.outages import SORTED_OUT, Outages
+from shared.report import outcome_text
 from tests.stage import CHANNEL, IDLE_80, NOTIFY_50, Stage, a_policy
 
 
@@ -90,6 +91,16 @@ def test_many_messages_are_told_in_one(stage: Stage) -> None:
     tick(stage, 30)
     assert len(stage.posts) == 2
     assert stage.open() == []
+
+
+def test_all_of_what_is_told_with_others_can_be_looked_up(stage: Stage) -> None:
+    """As the message about many says; its first line is not all there was."""
+    stage.messenger.down = True
+    say(stage, *"abcdef")
+    stage.messenger.down = False
+    tick(stage, 2)
+    tick(stage, 1)
+    assert outcome_text(stage.ann().entry("notice-c")).endswith("\n\nc happened\nand more")
 
 
 def test_what_needs_a_person_is_told_by_itself(stage: Stage) -> None:
