@@ -65,6 +65,21 @@ def test_no_calls_them_off(stage: Stage) -> None:
     assert stage.written() == []
 
 
+def test_whoever_decides_too_late_is_told_how_it_was_decided(stage: Stage) -> None:
+    """And not that it was done as they said."""
+    stage.policy = a_policy(APPROVE_120)
+    stage.send(125)
+    where = about(stage)
+    stage.press("cancel", where, user=BEN, user_name="ben")
+    assert stage.press("approve", where).endswith(f"has nothing to approve any more: called off by ben (Slack {BEN})")
+    stage.policy = a_policy(WAIT_100)
+    stage.send(105)
+    where = about(stage)
+    stage.tick(31)
+    assert stage.press("cancel", where).endswith("has nothing to call off any more: carried out")
+    assert len(stage.written()) == 2
+
+
 def test_all_or_one_is_put_back(stage: Stage) -> None:
     """From the plan's message, or from the headline."""
     stage.send(85)
