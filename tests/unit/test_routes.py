@@ -143,3 +143,12 @@ def test_a_teams_headline_puts_back_the_teams_own() -> None:
     assert stage.press("restore", THREAD, value).startswith("1 resource to be put back. ")
     assert sorted(target.short_name for target in stage.entry().parked()) == ["trainer", "transcriber"]
     assert stage.press("restore", THREAD, stage.buttons(headlines[CHANNEL])["restore"].get("value", "")).startswith("2 resources ")
+
+
+def test_a_route_to_the_policys_own_channel_is_none() -> None:
+    """A team that is told there has no message of its own, which would take the buttons from that of the whole plan."""
+    stage = Stage(a_policy(f"{{at: 100%, approve: true, do: [{STOPPED}]}}", slack=f'routes: {{team: {{vision: "{CHANNEL}"}}}}'))
+    stage.service("detector", labels={"env": "staging", "team": "vision"})
+    stage.send(105)
+    (message,) = told(stage, CHANNEL)
+    assert set(stage.buttons(message)) == {"approve", "cancel", "hold", "show"}
