@@ -152,3 +152,17 @@ def test_a_route_to_the_policys_own_channel_is_none() -> None:
     stage.send(105)
     (message,) = told(stage, CHANNEL)
     assert set(stage.buttons(message)) == {"approve", "cancel", "hold", "show"}
+
+
+def test_a_policys_channel_that_is_named_otherwise_now_is_no_teams() -> None:
+    """Its headline still says what is parked, where its name was changed for its id."""
+    stage = a_stage(IDLE_80)
+    stage.send(85)
+    stage.policy = a_policy(IDLE_80, slack=SLACK).model_copy(
+        update={"slack": stage.policy.slack.model_copy(update={"channel": "C0000000009"})}
+    )
+    stage.clock.sleep(3600)
+    stage.send(86)
+    headlines = {each.channel: each.text for each in stage.messenger.headlines}
+    assert "PARKED NOW: 3 services" in headlines[CHANNEL]
+    assert "PARKED NOW: 1 service\n" in headlines[VISION]
