@@ -166,3 +166,13 @@ def test_a_policys_channel_that_is_named_otherwise_now_is_no_teams() -> None:
     headlines = {each.channel: each.text for each in stage.messenger.headlines}
     assert "PARKED NOW: 3 services" in headlines[CHANNEL]
     assert "PARKED NOW: 1 service\n" in headlines[VISION]
+
+
+def test_what_was_changed_for_the_teams_alone_was_changed() -> None:
+    """The policy's channel is told where, and not that nothing was."""
+    stage = Stage(a_policy(IDLE_80, slack=SLACK))
+    stage.service("detector", labels={"env": "staging", "team": "vision"})
+    stage.send(85)
+    (message,) = told(stage, CHANNEL)
+    assert f"Told to their own teams: 1 in `{VISION}`" in message.text
+    assert "Nothing was changed" not in message.text
