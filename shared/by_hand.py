@@ -18,6 +18,8 @@ from shared.observe import observe
 from shared.policy import reached
 from shared.watchdog import TRIES, Outcome, Watchdog, record
 
+_STATES = {"planned": "carried out", "cancelled": "called off", "open": "being carried out"}
+
 
 @dataclass(frozen=True)
 class ByHand:
@@ -128,9 +130,16 @@ class ByHand:
 
     def _raise_if_idle(self, key: str, change: Callable[..., Entry], what: str) -> None:
         entry = self.entry(key)
-        if entry.job and change(entry, by=self.by, now=self.watchdog.world.clock.now()) == entry:
+        if change(entry, by=self.by, now=self.watchdog.world.clock.now()) != entry:
+            return
+        if entry.job:
             undo = f"; to undo it: python -m functions restore --entry {key}" if entry.job.stage in UNDOABLE else ""
             raise Gone(f"{key} has nothing to {what}: it is {entry.job.stage} already{undo}")
+        # Asked again by the same person, as after a worker that was killed, it is what they asked for.
+        if not any(step.decided_by == self.by and (step.state == "cancelled") == (what == "call off") for step in entry.steps):
+            states = {step.state: step.decided_by for step in entry.steps}
+            said = ", ".join(f"{_STATES.get(state, state)}{f' by {by}' if by else ''}" for state, by in states.items())
+            raise Gone(f"{key} has nothing to {what} any more: {said or 'it has no steps'}")
 
     def hold(self, name: str, until: datetime) -> None:
         """Protect every resource of this short or full name until then; a time that has passed ends the hold."""

@@ -215,10 +215,7 @@ class Outbox:
             except CloudError as error:
                 patience = timedelta(seconds=(error.retry_after or 0) if isinstance(error, Unavailable) else 0)
                 log.warning("%s: what Slack shows of it could not be brought up to date, and is at the next tick: %s", entry.key, error)
-                wait = max(
-                    backoff(1 if isinstance(error, Unavailable) else 5), patience
-                )  # what only a person can mend is not tried each minute
-                later = max(later or now, now + wait)
+                later = max(later or now, now + max(backoff(1), patience))
         self.session.put(self.session.entry.but(shown_at=later))
         if self.session.entry != entry:
             self.session.save()

@@ -205,7 +205,8 @@ class SlackRules(Part):
 
     def route(self, labels: Mapping[str, str]) -> str:
         """Where the owners of what carries these labels are told of it, by the first label that the policy names; empty where in `channel`."""
-        return next((channels[labels[key]] for key, channels in self.routes.items() if labels.get(key) in channels), "")
+        found = next((channels[labels[key]] for key, channels in self.routes.items() if labels.get(key) in channels), "")
+        return "" if found == self.channel else found
 
 
 class Policy(Part):

@@ -44,7 +44,7 @@ def reached(
     said = [
         *parts.spend(entry, now),
         *parts.dry_run(entry),
-        *parts.nothing_done(entry, carried_out),
+        *(() if elsewhere else parts.nothing_done(entry, carried_out)),
         *parts.outcomes(carried_out, now),
         *parts.begun(entry),
         *parts.to_come(entry, preview, now),

@@ -251,7 +251,8 @@ class Threads:
         return found
 
     def _written(self, thread: Thread, channel: str, entries: list[Entry]) -> Letter:
-        whole = channel == self.policy.slack.channel
+        teams = {*self.policy.slack.channels, *(target.channel for entry in entries for target in entry.targets)}
+        whole = channel == self.policy.slack.channel or channel not in teams  # the policy may have named its own otherwise before
         return headline(thread, entries, channel=None if whole else channel, now=self.world.clock.now())
 
 

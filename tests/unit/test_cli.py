@@ -279,7 +279,7 @@ def test_a_request_for_what_somebody_works_on(parked: Stage, capsys: pytest.Capt
     parked.strike("update", Crash)
     with pytest.raises(Crash):
         cli.main(["restore", "--entry", key])
-    assert cli.main(["cancel", key]) == 0
+    assert cli.main(["restore", "--entry", key]) == 0
     assert "recorded; somebody works on it now" in capsys.readouterr().out
     parked.clock.sleep(120)
     parked.watchdog().tick()

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from shared.burn import month_end
-from shared.conversation import REMEMBERED, TOO_LATE, thread_name
+from shared.conversation import REMEMBERED, TOO_LATE, Delivery, Outage, thread_name
 from shared.desk import ANSWERABLE, GIVE_UP, SPARE
 from shared.errors import Conflict, Denied, Refused, Unavailable
 from tests.doubles import scaling
@@ -65,6 +65,21 @@ def test_no_calls_them_off(stage: Stage) -> None:
     assert stage.written() == []
 
 
+def test_whoever_decides_too_late_is_told_how_it_was_decided(stage: Stage) -> None:
+    """And not that it was done as they said."""
+    stage.policy = a_policy(APPROVE_120)
+    stage.send(125)
+    where = about(stage)
+    stage.press("cancel", where, user=BEN, user_name="ben")
+    assert stage.press("approve", where).endswith(f"has nothing to approve any more: called off by ben (Slack {BEN})")
+    stage.policy = a_policy(WAIT_100)
+    stage.send(105)
+    where = about(stage)
+    stage.tick(31)
+    assert stage.press("cancel", where).endswith("has nothing to call off any more: carried out")
+    assert len(stage.written()) == 2
+
+
 def test_all_or_one_is_put_back(stage: Stage) -> None:
     """From the plan's message, or from the headline."""
     stage.send(85)
@@ -86,6 +101,16 @@ def test_the_headline_puts_back_what_two_plans_parked(stage: Stage) -> None:
     stage.send(105)
     assert stage.press("restore", THREAD) == "2 resources to be put back. It is done, and nothing of it is left to do."
     assert stage.states() == before
+
+
+def test_what_is_being_put_back_already(stage: Stage) -> None:
+    """It is offered no more, and whoever asks again is told how it stands."""
+    stage.send(85)
+    stage.always("update", lambda: Denied("run.services.update is missing"))
+    stage.press("restore", THREAD)
+    assert "PARKED NOW: 2 services" in stage.headline.text
+    assert not {"restore", "restore_one"} & set(stage.buttons(stage.headline))
+    assert stage.press("restore", THREAD) == "It is being put back already; what is left of it goes on by itself."
 
 
 def test_a_hold_puts_back_and_keeps_it_from_being_parked(stage: Stage) -> None:
@@ -310,6 +335,16 @@ def test_status_names_runs_outages_and_what_cannot_be_read() -> None:
     assert "• Run run-1: waiting until " in said
     assert f"NOT DELIVERED\n`{CHANNEL}` since 2026-11-20 12:0" in said
     assert "1 entry of the journal cannot be read." in said
+
+
+def test_status_does_not_name_what_is_mended(stage: Stage) -> None:
+    """Messages arrive there again, and what was kept is on its way."""
+    since = stage.clock.now()
+    outage = Outage(since=since, reason="token_revoked", lasting=True, attempts=1, next_at=since)
+    stage.journal.save_delivery(None, Delivery(outages={CHANNEL: outage.but(mended_at=since), "#other": outage}))
+    said = stage.command("status")
+    assert "NOT DELIVERED\n`#other` since 2026-11-20 12:00 UTC" in said
+    assert CHANNEL not in said
 
 
 # once, and answered

@@ -143,3 +143,36 @@ def test_a_teams_headline_puts_back_the_teams_own() -> None:
     assert stage.press("restore", THREAD, value).startswith("1 resource to be put back. ")
     assert sorted(target.short_name for target in stage.entry().parked()) == ["trainer", "transcriber"]
     assert stage.press("restore", THREAD, stage.buttons(headlines[CHANNEL])["restore"].get("value", "")).startswith("2 resources ")
+
+
+def test_a_route_to_the_policys_own_channel_is_none() -> None:
+    """A team that is told there has no message of its own, which would take the buttons from that of the whole plan."""
+    stage = Stage(a_policy(f"{{at: 100%, approve: true, do: [{STOPPED}]}}", slack=f'routes: {{team: {{vision: "{CHANNEL}"}}}}'))
+    stage.service("detector", labels={"env": "staging", "team": "vision"})
+    stage.send(105)
+    (message,) = told(stage, CHANNEL)
+    assert set(stage.buttons(message)) == {"approve", "cancel", "hold", "show"}
+
+
+def test_a_policys_channel_that_is_named_otherwise_now_is_no_teams() -> None:
+    """Its headline still says what is parked, where its name was changed for its id."""
+    stage = a_stage(IDLE_80)
+    stage.send(85)
+    stage.policy = a_policy(IDLE_80, slack=SLACK).model_copy(
+        update={"slack": stage.policy.slack.model_copy(update={"channel": "C0000000009"})}
+    )
+    stage.clock.sleep(3600)
+    stage.send(86)
+    headlines = {each.channel: each.text for each in stage.messenger.headlines}
+    assert "PARKED NOW: 3 services" in headlines[CHANNEL]
+    assert "PARKED NOW: 1 service\n" in headlines[VISION]
+
+
+def test_what_was_changed_for_the_teams_alone_was_changed() -> None:
+    """The policy's channel is told where, and not that nothing was."""
+    stage = Stage(a_policy(IDLE_80, slack=SLACK))
+    stage.service("detector", labels={"env": "staging", "team": "vision"})
+    stage.send(85)
+    (message,) = told(stage, CHANNEL)
+    assert f"Told to their own teams: 1 in `{VISION}`" in message.text
+    assert "Nothing was changed" not in message.text
