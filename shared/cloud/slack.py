@@ -57,7 +57,8 @@ class SlackMessenger:
     ) -> Posted:
         """Post a message with its reference in its metadata, a second after the one before it at the earliest."""
         answers = {"thread_ts": thread, "reply_broadcast": broadcast} if thread else {}
-        self._pace(channel)
+        paced = self._ids.get(channel, channel)
+        self._pace(paced)
         answer = self._call(
             "chat_postMessage",
             f"Slack channel {channel}",
@@ -69,7 +70,9 @@ class SlackMessenger:
             unfurl_media=False,
             **answers,
         )
+        # Answers in a thread go to the channel's id, and are paced with what goes to its name.
         self._ids[channel] = answer["channel"]
+        self._posted_at.setdefault(answer["channel"], self._posted_at[paced])
         return Posted(answer["channel"], answer["ts"])
 
     def update(self, posted: Posted, text: str, blocks: Sequence[Mapping[str, Any]]) -> None:

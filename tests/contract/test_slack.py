@@ -249,3 +249,12 @@ def _chat(slack: Workspace) -> None:
     workspace = slack.model._workspace
     ts = workspace.next_ts()
     workspace.find(CHANNEL).messages[ts] = {"type": "message", "ts": ts, "text": "lunch?", "bot_id": "B0"}
+
+
+def test_a_channel_is_the_same_by_its_name_and_by_its_id(slack: Workspace, slept: list[float]) -> None:
+    """A headline and its first answer come a second apart, too."""
+    messenger = SlackMessenger(TOKEN, slack.url, sleep=slept.append, clock=lambda: 100.0)
+    posted = messenger.post(CHANNEL, "headline", [], reference="thread/1")
+    messenger.post(posted.channel, "answer", [], reference="entry/1", thread=posted.ts)
+    messenger.post(CHANNEL, "another", [], reference="entry/2")
+    assert slept == [1.0, 2.0]
