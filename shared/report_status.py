@@ -43,6 +43,7 @@ def status(
         *(
             Part(title="NOT DELIVERED", tail=f"{code(channel)} since {stamp(each.since)}: {prose(each.reason)}")
             for channel, each in outages
+            if not each.mended_at
         ),
         *(
             [Part(tail=f"{plural(unread, 'entry') if unread == 1 else f'{unread:,} entries'} of the journal cannot be read.")]

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from shared.burn import month_end
-from shared.conversation import REMEMBERED, TOO_LATE, thread_name
+from shared.conversation import REMEMBERED, TOO_LATE, Delivery, Outage, thread_name
 from shared.desk import ANSWERABLE, GIVE_UP, SPARE
 from shared.errors import Conflict, Denied, Refused, Unavailable
 from tests.doubles import scaling
@@ -325,6 +325,16 @@ def test_status_names_runs_outages_and_what_cannot_be_read() -> None:
     assert "• Run run-1: waiting until " in said
     assert f"NOT DELIVERED\n`{CHANNEL}` since 2026-11-20 12:0" in said
     assert "1 entry of the journal cannot be read." in said
+
+
+def test_status_does_not_name_what_is_mended(stage: Stage) -> None:
+    """Messages arrive there again, and what was kept is on its way."""
+    since = stage.clock.now()
+    outage = Outage(since=since, reason="token_revoked", lasting=True, attempts=1, next_at=since)
+    stage.journal.save_delivery(None, Delivery(outages={CHANNEL: outage.but(mended_at=since), "#other": outage}))
+    said = stage.command("status")
+    assert "NOT DELIVERED\n`#other` since 2026-11-20 12:00 UTC" in said
+    assert CHANNEL not in said
 
 
 # once, and answered
