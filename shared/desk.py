@@ -184,6 +184,8 @@ class Desk:
     def _put_back(self, by_hand: ByHand, entries: Sequence[Entry], route: str) -> str:
         resources = frozenset(target.resource for entry in entries for target in panel.parked(entry, route or None))
         if not resources:
+            if any(target.status == "restoring" and route in ("", target.channel) for entry in entries for target in entry.parked()):
+                raise NotDone("It is being put back already; what is left of it goes on by itself.")
             raise NotDone("Nothing was done: nothing of it is parked any more.")
         outcomes = by_hand.restore_resources(entries, resources)
         return f"{plural(len(resources), 'resource')} to be put back. {_said(outcomes)}"

@@ -33,7 +33,10 @@ def headline(thread: Thread, entries: Sequence[Entry], *, channel: str | None, n
     parked = _parked(targets)
     said = [*_spend(thread, now), *_parked_part(parked), *_saved(targets, now), *_waiting(entries, now), *_asides(thread, entries, now)]
     written = unsigned(_header(thread), said)
-    return Letter(written.text, (*written.blocks, *of_thread(thread, parked, now, route=channel or "")))
+    return Letter(
+        written.text,
+        (*written.blocks, *of_thread(thread, [target for target in parked if target.status != "restoring"], now, route=channel or "")),
+    )
 
 
 def _header(thread: Thread) -> str:

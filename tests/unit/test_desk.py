@@ -103,6 +103,16 @@ def test_the_headline_puts_back_what_two_plans_parked(stage: Stage) -> None:
     assert stage.states() == before
 
 
+def test_what_is_being_put_back_already(stage: Stage) -> None:
+    """It is offered no more, and whoever asks again is told how it stands."""
+    stage.send(85)
+    stage.always("update", lambda: Denied("run.services.update is missing"))
+    stage.press("restore", THREAD)
+    assert "PARKED NOW: 2 services" in stage.headline.text
+    assert not {"restore", "restore_one"} & set(stage.buttons(stage.headline))
+    assert stage.press("restore", THREAD) == "It is being put back already; what is left of it goes on by itself."
+
+
 def test_a_hold_puts_back_and_keeps_it_from_being_parked(stage: Stage) -> None:
     """For the hours that were chosen; then the next step may."""
     stage.send(85)
