@@ -140,7 +140,7 @@ class Outbox:
 
     def _post(self, messenger: Messenger, message: MessageRecord) -> tuple[Posted, str]:
         fresh = message.id in self.session.fresh_messages
-        buttons = panel.of_entry(self.session.entry, message) if message.panel and messenger.talks_back else ()
+        buttons = panel.of_entry(self.session.entry, message, self.world.clock.now()) if message.panel and messenger.talks_back else ()
         parent = self._parent(messenger, message)
         thread = parent.ts if parent else ""
         where = parent.channel if parent else message.channel
@@ -193,7 +193,8 @@ class Outbox:
     # what was sent before
 
     def _outdated(self) -> bool:
-        return any(digest(str(panel.of_entry(self.session.entry, message))) != message.shown for message in self._with_buttons())
+        now = self.world.clock.now()
+        return any(digest(str(panel.of_entry(self.session.entry, message, now))) != message.shown for message in self._with_buttons())
 
     def _with_buttons(self) -> list[MessageRecord]:
         talks_back = self.world.messenger is not None and self.world.messenger.talks_back
@@ -222,7 +223,7 @@ class Outbox:
 
     def _redraw(self, message: MessageRecord) -> None:
         messenger, entry = self.world.messenger, self.session.entry
-        buttons = panel.of_entry(entry, message)
+        buttons = panel.of_entry(entry, message, self.world.clock.now())
         shown = digest(str(buttons))
         if shown == message.shown or messenger is None or message.posted is None:
             return
