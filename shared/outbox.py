@@ -148,7 +148,7 @@ class Outbox:
             posted = messenger.find(where, message.id, since=message.created - CLOCKS_DIFFER, thread=thread)
             if posted:
                 return posted, ""
-        broadcast = bool(thread) and message.broadcast and not (message.thread and self.threads.snoozed(message.thread))
+        broadcast = bool(thread) and message.broadcast and not self._snoozed(message)
 
         def post(blocks: Sequence[Mapping[str, Any]]) -> Posted:
             return messenger.post(where, message.text, blocks, reference=message.id, thread=thread, broadcast=broadcast)
@@ -165,6 +165,12 @@ class Outbox:
                 "Slack refuses the message's blocks, so it is sent as plain text: %s", error, extra={"labels": {"message": message.id}}
             )
             return post(()), digest(str(buttons))
+
+    def _snoozed(self, message: MessageRecord) -> bool:
+        try:
+            return bool(message.thread) and self.threads.snoozed(message.thread)
+        except CloudError as error:  # the journal's, and so no reason to take Slack to be out
+            raise Conflict(f"whether it is snoozed is not known now: {error}", resource=message.thread) from error
 
     def _parent(self, messenger: Messenger, message: MessageRecord) -> Posted | None:
         """What the message answers: its budget's headline, or the first message of its own entry; None where it stands by itself."""

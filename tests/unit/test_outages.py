@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import timedelta
 
@@ -289,3 +290,14 @@ def test_a_channel_that_is_mended_in_the_policy_gets_what_was_kept_for_the_wrong
     kept = stage.journal.delivery()
     assert kept
     assert kept.record.outages == {}
+
+
+@pytest.mark.parametrize("number", range(1, 25))
+def test_a_journal_that_is_away_is_no_outage_of_slacks(number: int) -> None:
+    """Whatever it is that cannot be read."""
+    stage = Stage(a_policy("{at: 120%, approve: true, do: [notify]}"))
+    stage.strike("read", lambda: Unavailable("the bucket is away"), number=number)
+    with contextlib.suppress(Unavailable):
+        stage.send(125)
+    stage.heal()
+    assert stage.journal.delivery() is None
