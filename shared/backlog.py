@@ -76,13 +76,14 @@ class Backlog:
             )
             try:
                 self.watchdog.journal.save(found, found.record.but(messages=messages), now)
-            except Conflict:
-                again = self.watchdog.journal.load(kept.record.key)
-                if again is None:
-                    return
-                found = again
-            else:
                 return
+            except Conflict as conflict:
+                log.info("%s: somebody else wrote it meanwhile; looking again: %s", kept.record.key, conflict)
+            again = self.watchdog.journal.load(kept.record.key)
+            if again is None:
+                return
+            found = again
+        log.warning("%s: others write it all the time, so what was told late of it may be told once more", kept.record.key)
 
     def _kept(self, channel: str) -> list[Kept[Entry]]:
         """The open entries with messages to the channel that nobody works on now."""

@@ -140,7 +140,7 @@ class Outbox:
 
     def _post(self, messenger: Messenger, message: MessageRecord) -> tuple[Posted, str]:
         fresh = message.id in self.session.fresh_messages
-        buttons = panel.of_entry(self.session.entry, message) if message.panel and messenger.talks_back else ()
+        buttons = panel.of_entry(self.session.entry, message, self.world.clock.now()) if message.panel and messenger.talks_back else ()
         parent = self._parent(messenger, message)
         thread = parent.ts if parent else ""
         where = parent.channel if parent else message.channel
@@ -148,7 +148,7 @@ class Outbox:
             posted = messenger.find(where, message.id, since=message.created - CLOCKS_DIFFER, thread=thread)
             if posted:
                 return posted, ""
-        broadcast = bool(thread) and message.broadcast and not (message.thread and self.threads.snoozed(message.thread))
+        broadcast = bool(thread) and message.broadcast and not self._snoozed(message)
 
         def post(blocks: Sequence[Mapping[str, Any]]) -> Posted:
             return messenger.post(where, message.text, blocks, reference=message.id, thread=thread, broadcast=broadcast)
@@ -165,6 +165,12 @@ class Outbox:
                 "Slack refuses the message's blocks, so it is sent as plain text: %s", error, extra={"labels": {"message": message.id}}
             )
             return post(()), digest(str(buttons))
+
+    def _snoozed(self, message: MessageRecord) -> bool:
+        try:
+            return bool(message.thread) and self.threads.snoozed(message.thread)
+        except CloudError as error:  # the journal's, and so no reason to take Slack to be out
+            raise Conflict(f"whether it is snoozed is not known now: {error}", resource=message.thread) from error
 
     def _parent(self, messenger: Messenger, message: MessageRecord) -> Posted | None:
         """What the message answers: its budget's headline, or the first message of its own entry; None where it stands by itself."""
@@ -193,7 +199,8 @@ class Outbox:
     # what was sent before
 
     def _outdated(self) -> bool:
-        return any(digest(str(panel.of_entry(self.session.entry, message))) != message.shown for message in self._with_buttons())
+        now = self.world.clock.now()
+        return any(digest(str(panel.of_entry(self.session.entry, message, now))) != message.shown for message in self._with_buttons())
 
     def _with_buttons(self) -> list[MessageRecord]:
         talks_back = self.world.messenger is not None and self.world.messenger.talks_back
@@ -222,7 +229,7 @@ class Outbox:
 
     def _redraw(self, message: MessageRecord) -> None:
         messenger, entry = self.world.messenger, self.session.entry
-        buttons = panel.of_entry(entry, message)
+        buttons = panel.of_entry(entry, message, self.world.clock.now())
         shown = digest(str(buttons))
         if shown == message.shown or messenger is None or message.posted is None:
             return

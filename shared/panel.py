@@ -30,13 +30,13 @@ Blocks = tuple[dict[str, Any], ...]
 _WORDS = {"4h": "for 4 hours", "24h": "for 24 hours", UNTIL_PERIOD_ENDS: "until the period ends"}
 
 
-def of_entry(entry: Entry, message: MessageRecord) -> Blocks:
+def of_entry(entry: Entry, message: MessageRecord, now: datetime) -> Blocks:
     """What stands below a message of an entry: who decided what, and, below the newest of each channel, what there is to decide."""
     whole = message.panel == "whole"
     newest = is_newest(entry, message)
     notes = [*_decided(entry)] if whole else []
     route = "" if whole else message.channel
-    elements = [*(_for_job(entry.job) if entry.job else _for_plan(entry, route, whole=whole))] if newest else []
+    elements = [*(_for_job(entry.job, now) if entry.job else _for_plan(entry, route, whole=whole))] if newest else []
     if newest:
         elements.append(_button(SHOW, "Show the plan"))
     return (*_context(notes), *_actions(f"{ENTRY}{entry.key}", elements))
@@ -110,14 +110,14 @@ def _restore(targets: Sequence[TargetRecord], *, value: str) -> Iterator[dict[st
         yield _menu(RESTORE_ONE, "Restore one …", sorted(options, key=lambda each: each[1])[:MENU])
 
 
-def _for_job(job: Job) -> Iterator[dict[str, Any]]:
+def _for_job(job: Job, now: datetime) -> Iterator[dict[str, Any]]:
     if job.stage == "refused":
         sure = _confirm("Go on all the same?", "A limit of the policy refused it. It is looked at again, and then carried out.", "Go on")
         yield _button(APPROVE, "Approve", style="primary", confirm=sure)
     if job.stage in CALLED_OFF:
         word = "Reject" if job.stage == "refused" else "Call off"
         yield _button(CANCEL, word, style="danger", confirm=_confirm(f"{word}?", "Nothing is changed.", word))
-    elif job.stage == "working" or (job.stage == "done" and job.begun and job.undo_until):
+    elif job.stage == "working" or (job.stage == "done" and job.begun and job.undo_until and job.undo_until > now):
         word = "Stop, and undo" if job.stage == "working" else "Undo"
         sure = _confirm(f"{word}?", "What was changed is put back, as far as the bucket still keeps it.", word)
         yield _button(RESTORE, word, style="danger" if job.stage == "working" else "", confirm=sure)

@@ -57,7 +57,8 @@ class SlackMessenger:
     ) -> Posted:
         """Post a message with its reference in its metadata, a second after the one before it at the earliest."""
         answers = {"thread_ts": thread, "reply_broadcast": broadcast} if thread else {}
-        self._pace(self._ids.get(channel, channel))
+        paced = self._ids.get(channel, channel)
+        self._pace(paced)
         answer = self._call(
             "chat_postMessage",
             f"Slack channel {channel}",
@@ -70,8 +71,8 @@ class SlackMessenger:
             **answers,
         )
         # Answers in a thread go to the channel's id, and are paced with what goes to its name.
-        if self._ids.setdefault(channel, answer["channel"]) not in self._posted_at:
-            self._posted_at[self._ids[channel]] = self._posted_at[channel]
+        self._ids[channel] = answer["channel"]
+        self._posted_at.setdefault(answer["channel"], self._posted_at[paced])
         return Posted(answer["channel"], answer["ts"])
 
     def update(self, posted: Posted, text: str, blocks: Sequence[Mapping[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import timedelta
 
@@ -244,6 +245,29 @@ def test_what_came_after_a_message_about_many_is_told_too(stage: Stage) -> None:
     assert all(f"{each} happened" in told for each in "abcdefuvwxyz")
 
 
+@pytest.mark.parametrize("gone", [True, False], ids=["and it is done", "all the time"])
+def test_an_entry_that_others_write_while_it_is_sorted_out(stage: Stage, caplog: pytest.LogCaptureFixture, gone: bool) -> None:
+    """It is left to them."""
+    stage.messenger.down = True
+    say(stage, *"abcdef")
+    stage.messenger.down = False
+    stage.tick(2)
+    desk = Backlog(stage.watchdog())
+    kept = stage.journal.load("notice-f")
+    assert kept
+
+    def strike(method: str) -> None:
+        if method == "write":
+            if gone:
+                stage.bucket.objects.pop("entries/notice-f.json", None)
+            raise Conflict("somebody else")
+
+    stage.hooks.before = strike
+    desk._release(kept, CHANNEL, ())
+    stage.heal()
+    assert ("others write it all the time" in caplog.text) is not gone
+
+
 def test_two_that_write_it_down_at_once(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     """One of them does."""
     caplog.set_level("DEBUG")
@@ -289,3 +313,14 @@ def test_a_channel_that_is_mended_in_the_policy_gets_what_was_kept_for_the_wrong
     kept = stage.journal.delivery()
     assert kept
     assert kept.record.outages == {}
+
+
+@pytest.mark.parametrize("number", range(1, 25))
+def test_a_journal_that_is_away_is_no_outage_of_slacks(number: int) -> None:
+    """Whatever it is that cannot be read."""
+    stage = Stage(a_policy("{at: 120%, approve: true, do: [notify]}"))
+    stage.strike("read", lambda: Unavailable("the bucket is away"), number=number)
+    with contextlib.suppress(Unavailable):
+        stage.send(125)
+    stage.heal()
+    assert stage.journal.delivery() is None

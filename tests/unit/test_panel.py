@@ -234,10 +234,22 @@ def test_a_deletion_that_is_under_way_can_be_stopped(yard: Yard) -> None:
     key = yard.key()
     entry = yard.its_entry()
     job = yard.job().but(stage="working")
-    blocks = of_entry(entry.but(job=job), entry.messages[-1])
+    blocks = of_entry(entry.but(job=job), entry.messages[-1], yard.clock.now())
     assert "Stop, and undo" in str(blocks)
     assert key
     assert valid(yard)
+
+
+def test_a_deletion_that_can_be_undone_no_more_offers_it_no_more(yard: Yard) -> None:
+    """The button goes with the day on which the bucket forgets what was deleted."""
+    yard.announced()
+    yard.hours(25)
+    until = yard.job().undo_until
+    assert until
+    yard.clock.instant = until
+    yard.tick()
+    assert yard.open() == []
+    assert said(yard, yard.message("Run run-1: deleted")) == {"show": "Show the plan"}
 
 
 def test_a_message_whose_parent_somebody_deleted_stands_by_itself(yard: Yard) -> None:

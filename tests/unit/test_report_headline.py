@@ -122,7 +122,7 @@ def with_buttons(plan: Entry, letter: Letter, **changes: Any) -> Letter:
     message = MessageRecord(
         id=f"{plan.key}/1", channel="#ml-cost", text=letter.text, blocks=letter.blocks, created=NOW, **({"panel": "whole"} | changes)
     )
-    return Letter(letter.text, (*letter.blocks, *panel.of_entry(plan.but(messages=(message,)), message)))
+    return Letter(letter.text, (*letter.blocks, *panel.of_entry(plan.but(messages=(message,)), message, NOW)))
 
 
 def buttons_done() -> Letter:
@@ -159,7 +159,7 @@ def buttons_of_a_team() -> Letter:
     plan = entry(target("detector", channel="#vision-ml"), target("trainer"))
     letter = report.reached(plan, carried_out=plan.targets[:1], now=NOW)
     message = MessageRecord(id=f"{plan.key}/1", channel="#vision-ml", text=letter.text, blocks=letter.blocks, created=NOW, panel="part")
-    return Letter(letter.text, (*letter.blocks, *panel.of_entry(plan.but(messages=(message,)), message)))
+    return Letter(letter.text, (*letter.blocks, *panel.of_entry(plan.but(messages=(message,)), message, NOW)))
 
 
 def buttons_run_announced() -> Letter:

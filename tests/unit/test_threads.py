@@ -286,6 +286,26 @@ def test_two_that_change_a_thread_at_once(stage: Stage) -> None:
         threads.change(NAME, lambda each: each.with_entry("a third"))
 
 
+def test_a_headline_that_others_write_all_the_time(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """It is left to them, and the next message brings it up to date."""
+    stage.send(55)
+    stage.clock.sleep(60)
+    threads, posts = Threads(stage.watchdog().world, stage.policy, "me"), iter(range(100))
+
+    def strike(method: str) -> None:
+        if method == "write":
+            stage.headline.text = f"something else, {next(posts)}"
+            raise Conflict("somebody else")
+
+    kept = stage.journal.thread(NAME)
+    assert kept
+    stage.journal.save_thread(kept, kept.record.but(notice=a_notification(70, stage.clock.now())))
+    stage.hooks.before = strike
+    threads.refresh(NAME)
+    stage.heal()
+    assert "is written by others all the time" in caplog.text
+
+
 def test_a_thread_belongs_to_a_budget(stage: Stage) -> None:
     """A message that belongs to none cannot answer its headline."""
     stage.send(55)
