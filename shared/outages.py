@@ -13,6 +13,7 @@ from shared.ports import World
 
 log = logging.getLogger(__name__)
 
+_TRIES = 5
 SORTED_OUT = timedelta(minutes=10)
 """The tick sorts out what was kept within a minute or two; after so long it does not tick, and messages go out one by one."""
 
@@ -68,14 +69,18 @@ class Outages:
 
     def _change(self, channel: str, outage: Outage | None) -> None:
         journal = Journal(self.world.state)
-        try:
-            kept = journal.delivery()
-            outages = dict(kept.record.outages if kept else {})
-            outages.pop(channel, None)
-            if outage:
-                outages[channel] = outage
-            journal.save_delivery(kept, Delivery(outages=outages))
-        except Conflict:
-            log.debug("somebody else wrote down how %s is reached", channel)
-        except (CloudError, JournalError) as error:
-            log.warning("how %s is reached could not be written down: %s", channel, error)
+        for _ in range(_TRIES):
+            try:
+                kept = journal.delivery()
+                outages = dict(kept.record.outages if kept else {})
+                outages.pop(channel, None)
+                if outage:
+                    outages[channel] = outage
+                journal.save_delivery(kept, Delivery(outages=outages))
+            except Conflict:
+                log.debug("somebody else wrote down how a channel is reached; looking again")
+            except (CloudError, JournalError) as error:
+                return log.warning("how %s is reached could not be written down: %s", channel, error)
+            else:
+                return None
+        return log.warning("how %s is reached could not be written down, since others write all the time", channel)

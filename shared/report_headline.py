@@ -14,7 +14,7 @@ from shared.conversation import Thread
 from shared.entry import Entry, StepRecord, TargetRecord
 from shared.letter import Letter, unsigned
 from shared.panel import of_thread
-from shared.slack_text import Part, about, ahead, bar, clean, code, percent, plural, prose, stamp
+from shared.slack_text import Part, about, bar, clean, code, percent, plural, prose, stamp
 
 _MONTH = timedelta(days=365) / 12
 _NAMES = 12
@@ -31,7 +31,7 @@ def headline(thread: Thread, entries: Sequence[Entry], *, channel: str | None, n
     """
     targets = [target for entry in entries for target in entry.targets if channel is None or target.channel == channel]
     parked = _parked(targets)
-    said = [*_spend(thread, now), *_parked_part(parked), *_saved(targets, now), *_waiting(entries, now), *_asides(thread, entries, now)]
+    said = [*_spend(thread, now), *_parked_part(parked), *_saved(targets, now), *_waiting(entries), *_asides(thread, entries, now)]
     written = unsigned(_header(thread), said)
     return Letter(
         written.text,
@@ -86,18 +86,19 @@ def _saved(targets: Sequence[TargetRecord], now: datetime) -> Iterator[Part]:
         yield Part(tail=f"Saved so far: about {about(saved)} (estimate, {prices.LISTED}; counts only instances kept warm)")
 
 
-def _waiting(entries: Sequence[Entry], now: datetime) -> Iterator[Part]:
+def _waiting(entries: Sequence[Entry]) -> Iterator[Part]:
     pending = [step for entry in entries for step in entry.steps if step.state in ("waiting", "approval", "refused")]
     if pending:
         yield Part(
             title="TO COME",
-            lines=tuple(f"• {parts.at(step)}: {prose(parts.actions(step.uses), 100)}, {_when(step, now)}" for step in pending),
+            lines=tuple(f"• {parts.at(step)}: {prose(parts.actions(step.uses), 100)}, {_when(step)}" for step in pending),
         )
 
 
-def _when(step: StepRecord, now: datetime) -> str:
+def _when(step: StepRecord) -> str:
+    """By the clock: a headline is not written anew each minute."""
     if step.state == "waiting":
-        return f"{ahead(step.opens_at, now)}, {stamp(step.opens_at)}" if step.opens_at else "soon"
+        return f"at {stamp(step.opens_at)}" if step.opens_at else "soon"
     return "waits for approval" if step.state == "approval" else "refused by a limit"
 
 

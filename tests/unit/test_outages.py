@@ -269,14 +269,21 @@ def test_an_entry_that_others_write_while_it_is_sorted_out(stage: Stage, caplog:
 
 
 def test_two_that_write_it_down_at_once(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    """One of them does."""
-    caplog.set_level("DEBUG")
+    """Both do: each is about its own channel, and one that is mended may have no further message to say so."""
     outages = Outages(stage.watchdog().world)
     now = stage.clock.now()
-    stage.meanwhile("write", lambda: stage.journal.save_delivery(None, Delivery()))
+    stage.meanwhile("write", lambda: outages.failed("#other", Unavailable("503"), now))
     outages.failed(CHANNEL, Unavailable("503"), now)
-    assert "somebody else wrote down" in caplog.text
-    assert outage(stage) is None
+    known = outage(stage)
+    assert known
+    stage.meanwhile("write", lambda: outages.over("#other"))
+    outages.arrived(CHANNEL, known)
+    kept = stage.journal.delivery()
+    assert kept
+    assert kept.record == Delivery(outages={CHANNEL: known.but(mended_at=now)})
+    stage.always("write", lambda: Conflict("somebody else"))
+    outages.over(CHANNEL)
+    assert "others write all the time" in caplog.text
 
 
 def test_an_outage_after_a_mend_is_a_new_one(stage: Stage) -> None:

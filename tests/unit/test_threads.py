@@ -391,3 +391,10 @@ def test_a_slow_worker_does_not_leave_an_old_headline_behind(stage: Stage) -> No
     assert stage.headline.text.startswith("ML Training Budget: 70 % spent")
     stage.always("write", lambda: Conflict("somebody else"))
     Threads(stage.watchdog().world, stage.policy, "me").refresh(NAME)
+
+
+def test_the_headline_says_when_by_the_clock(stage: Stage) -> None:
+    """It may be read long after it was written."""
+    stage.send(101)
+    assert "TO COME\n• at 100 %: scale to zero, at 2026-11-20 12:30 UTC" in stage.headline.text
+    assert "minutes" not in stage.headline.text
