@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -143,21 +143,25 @@ class ByHand:
 
     def hold(self, name: str, until: datetime) -> None:
         """Protect every resource of this short or full name until then; a time that has passed ends the hold."""
-        self.hold_all([name], until)
+        self._hold({name: until})
 
-    def hold_all(self, names: Sequence[str], until: datetime) -> None:
-        """The same for several at once."""
+    def hold_at_least(self, names: Sequence[str], until: datetime) -> None:
+        """Protect all of these until then, and those longer that somebody protects longer already."""
+        held = self.watchdog.journal.holds().record.until
+        self._hold({name: until for name in names if held.get(name, until) <= until})
+
+    def _hold(self, ends: Mapping[str, datetime]) -> None:
         for _ in range(TRIES):
             kept = self.watchdog.journal.holds()
             now = self.watchdog.world.clock.now()
             current = {each: end for each, end in kept.record.until.items() if end > now}
             by = {each: kept.record.by.get(each, "") for each in current}
-            holds = Holds(until=current | dict.fromkeys(names, until), by=by | dict.fromkeys(names, self.by))
+            holds = Holds(until=current | dict(ends), by=by | dict.fromkeys(ends, self.by))
             try:
                 return self.watchdog.journal.save_holds(kept, holds)
             except Conflict:
                 continue
-        raise Unavailable("others write the holds all the time; try again", resource=", ".join(names))
+        raise Unavailable("others write the holds all the time; try again", resource=", ".join(ends))
 
     def sees(self, name: str) -> bool:
         """Whether any resource of this short or full name is there, in the policy's projects and regions."""

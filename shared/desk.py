@@ -204,12 +204,12 @@ class Desk:
         names = sorted({target.resource for target in targets if self._is_told_there(request, entry, target.channel)})
         if not names:
             raise NotDone("Nothing was done: there is nothing that it would touch now.")
-        by_hand.hold_all(names, until)
+        by_hand.hold_at_least(names, until)
         parked = frozenset(target.resource for target in panel.parked(entry, None)) & {*names}
         outcomes = by_hand.restore_resources([entry], parked) if parked else []
         shown = ", ".join(code(name.rsplit("/", 1)[-1]) for name in names[:10])
         more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
-        return f"Held until {stamp(until)}: {shown}{more}. {_said(outcomes) if outcomes else ''}".rstrip()
+        return f"Held until {stamp(until)} at least: {shown}{more}. {_said(outcomes) if outcomes else ''}".rstrip()
 
     def _is_told_there(self, request: Request, entry: Entry, channel: str) -> bool:
         """Whether what is told in this channel is meant by a button of that message: a team's buttons mean what is the team's own."""

@@ -117,7 +117,7 @@ def test_a_hold_puts_back_and_keeps_it_from_being_parked(stage: Stage) -> None:
     """For the hours that were chosen; then the next step may."""
     stage.send(85)
     said = stage.press("hold", about(stage), "4h")
-    assert said.startswith("Held until 2026-11-20 16:00 UTC: `notebook`, `trainer`. ")
+    assert said.startswith("Held until 2026-11-20 16:00 UTC at least: `notebook`, `trainer`. ")
     assert idle(stage) == []
     stage.policy = a_policy(IDLE_80, f"{{at: 100%, do: [{STOPPED}]}}")
     stage.send(105)
@@ -133,9 +133,20 @@ def test_a_hold_of_what_is_to_come_names_what_it_would_touch(stage: Stage) -> No
     said = stage.press("hold", about(stage), "period")
     end = month_end(PERIOD)
     assert end
-    assert said == f"Held until {end:%Y-%m-%d %H:%M} UTC: `notebook`, `trainer`."
+    assert said == f"Held until {end:%Y-%m-%d %H:%M} UTC at least: `notebook`, `trainer`."
     stage.tick(40)
     assert stage.written() == []
+
+
+def test_a_hold_shortens_no_longer_one(stage: Stage) -> None:
+    """Whoever held it for a week meant a week."""
+    stage.send(85)
+    week = stage.clock.now() + timedelta(days=7)
+    stage.ann().hold(TRAINER, week)
+    stage.press("hold", about(stage), "4h", user=BEN, user_name="ben")
+    holds = stage.journal.holds().record
+    assert holds.until == {TRAINER: week, NOTEBOOK: stage.clock.now() + timedelta(hours=4)}
+    assert holds.by[TRAINER] == "ann"
 
 
 def test_a_hold_with_nothing_to_hold(stage: Stage) -> None:

@@ -111,7 +111,7 @@ def test_a_hold_in_a_teams_channel_means_the_teams_own() -> None:
     (entry,) = stage.open()
     (there,) = [each.posted for each in entry.messages if each.channel == VISION and each.posted]
     said = stage.press("hold", f"entry:{entry.key}", "4h", channel=there[0])
-    assert said.startswith("Held until 2026-11-20 16:00 UTC: `detector`. ")
+    assert said.startswith("Held until 2026-11-20 16:00 UTC at least: `detector`. ")
     assert sorted(target.short_name for target in stage.entry().parked()) == ["trainer", "transcriber"]
 
 
