@@ -17,10 +17,12 @@ from pydantic import TypeAdapter, ValidationError
 from functions import audit_command, logs, wiring
 from shared import report, report_jobs
 from shared.actions import params_by_name
+from shared.audit_text import planned
 from shared.by_hand import ByHand
 from shared.errors import JournalError, SettingsError, WatchdogError
 from shared.fields import Share
 from shared.policy import parse, schema
+from shared.simulate import simulate
 from shared.slack_text import plural
 from shared.watchdog import Outcome
 
@@ -130,10 +132,8 @@ def _policy_schema(_: argparse.Namespace) -> int:
 
 
 def _plan(asked: argparse.Namespace) -> int:
-    entry = _by_hand(asked).simulate(asked.budget, asked.at, "forecast" if asked.forecast else "actual")
-    print(report.outcome_text(entry, recorded=False))
-    if not entry.steps:
-        print("  no step of the policy is reached")
+    told = simulate(wiring.watchdog(), budget=asked.budget, share=asked.at, basis="forecast" if asked.forecast else "actual")
+    print("\n".join(planned(told)))
     return 0
 
 

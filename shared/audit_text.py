@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from shared.audit_report import Report, Simulation, Spend, Stage
 from shared.finding import CATEGORIES, Finding, is_command
-from shared.slack_text import about, clean, date, money, percent, plural, stamp, volume
+from shared.slack_text import about, clean, date, grouped, money, percent, plural, stamp, volume
 
 _LINE = 1000
 _NAME = 300
@@ -65,6 +65,15 @@ def simulated(told: Simulation) -> Iterator[str]:
     yield from (f"  {step} was carried out in this period already ({clean(entry, _NAME)})" for step, entry in told.taken.items())
     if not told.stages:
         yield "  no further step of the policy is reached"
+
+
+def planned(told: Simulation) -> Iterator[str]:
+    """The same with all that would be left as it is, and why."""
+    yield from simulated(told)
+    for stage in told.stages:
+        for reason, names in grouped((each.reason, short(each.resource)) for each in stage.untouched):
+            yield f"  NOT TOUCHED {clean(stage.when, _NAME)}: {clean(reason, _LINE)} ({len(names):,})"
+            yield from (f"    {clean(name, _LINE)}" for name in names)
 
 
 def _stage(stage: Stage) -> str:

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
 
-from shared import plan as planning
 from shared.entry import Entry, approve, ask_undo, cancel
-from shared.errors import CloudError, Conflict, Gone, JournalError, Unavailable, UnsafePlan
+from shared.errors import CloudError, Conflict, Gone, JournalError, Unavailable
 from shared.job import UNDOABLE
 from shared.journal import BUDGET_ENTRIES, Holds, Survey
-from shared.model import Basis, BudgetNotification
 from shared.observe import observe
-from shared.policy import reached
-from shared.watchdog import TRIES, Outcome, Watchdog, record
+from shared.watchdog import TRIES, Outcome, Watchdog
 
 _STATES = {"planned": "carried out", "cancelled": "called off", "open": "being carried out"}
 
@@ -168,40 +164,6 @@ class ByHand:
         world = self.watchdog.world
         view = observe(world, world.fleets, self.watchdog.worker.places(), wanted=lambda _: False)
         return any(name in (resource.name, resource.short_name) for resource in view.resources)
-
-    def simulate(self, budget: str, share: Decimal, basis: Basis) -> Entry:
-        """What a message of this budget at this share would do now, as an entry that is recorded nowhere. Reads only.
-
-        Raises:
-            Gone: The policy names no such budget.
-        """
-        watchdog = self.watchdog
-        now = watchdog.world.clock.now()
-        notification = BudgetNotification(
-            billing_account="simulated", budget_id=budget, budget_name=budget, cost=share if basis == "actual" else Decimal(0), amount=Decimal(1), currency="XXX",
-            period_start=now, actual_threshold=None, forecast_threshold=share if basis == "forecast" else None, message_id="simulated", sent_at=now,
-        )  # fmt: skip
-        rule = watchdog.policy.rule_for(notification)
-        if rule is None:
-            named = ", ".join(repr(each.budget) for each in watchdog.policy.budgets) or "none"
-            raise Gone(f"the policy names no budget {budget!r}; it names {named}")
-        steps = tuple(record(step, now) for step in reached(rule, notification))
-        worker = watchdog.worker
-        view = worker.look(steps, worker.places()) if planning.kinds(steps) else None
-        survey = watchdog.journal.survey(BUDGET_ENTRIES)
-        plan = planning.make(steps, view.resources if view else (), worker.apply.guard(survey.unknown), planning.held_by(survey.entries))
-        entry = Entry(
-            key="simulated", created=now, mode="observe", notification=notification, restore=rule.restore, steps=steps,
-            targets=tuple(target.but(status="rehearsed") for target in plan.targets), untouched=plan.untouched, unseen=view.unseen if view else (),
-        )  # fmt: skip
-        try:
-            planning.raise_if_unsafe(plan, watchdog.policy.limits)
-        except UnsafePlan as error:
-            refused = tuple(step.but(state="refused") for step in entry.steps)
-            return entry.but(
-                steps=refused, targets=tuple(target.but(status="skipped", reason=f"refused: {error}") for target in entry.targets)
-            )
-        return entry
 
     def _change(self, key: str, change: Callable[[Entry, datetime], Entry]) -> Outcome:
         """Record the request in the entry, whoever works on it, and carry it on at once if nobody does."""

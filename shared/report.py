@@ -11,7 +11,7 @@ from shared import report_parts as parts
 from shared.conversation import Outage
 from shared.entry import Entry, MessageRecord, TargetRecord
 from shared.letter import Letter, letter
-from shared.slack_text import Part, clean, code, plural, prose, stamp
+from shared.slack_text import Part, clean, code, grouped, plural, prose, stamp
 
 _LONG = 1500
 NOWHERE: Mapping[str, int] = MappingProxyType({})
@@ -195,21 +195,16 @@ def delivered_late(messages: Sequence[MessageRecord], *, outage: Outage, now: da
     return letter(f"Late: {plural(len(messages), 'message')} that could not be delivered", said, now)
 
 
-def outcome_text(entry: Entry, *, recorded: bool = True) -> str:
-    """The whole entry for a terminal: nothing is left out and nothing is marked up.
-
-    Args:
-        entry: The entry.
-        recorded: Whether the journal has it; for one that was only thought through there is no message to name and no command to give.
-    """
+def outcome_text(entry: Entry) -> str:
+    """The whole entry for a terminal: nothing is left out and nothing is marked up."""
     lines = [f"{parts.dry(entry)}{parts.name(entry)}"]
     if entry.notification:
         lines += [f"  {each}" for each in (parts.spending(entry.notification), *parts.rate(entry))]
-    lines += _record(entry) if recorded else []
+    lines += _record(entry)
     lines += [*_steps(entry), *_targets(entry), *_others(entry)]
     if not (entry.notification or entry.job):  # it is nothing but what it says
         lines += [clean(line, 3000) for message in entry.messages for line in ("", *message.text.split("\n"))]
-    ending = [*(part.tail for part in parts.saving(entry.targets)), *(_commands(entry) if recorded else ())]
+    ending = [*(part.tail for part in parts.saving(entry.targets)), *_commands(entry)]
     return "\n".join([*lines, "", *ending] if ending else lines)
 
 
@@ -252,7 +247,7 @@ def _others(entry: Entry) -> list[str]:
     lines: list[str] = []
     if entry.untouched:
         lines += ["", f"NOT TOUCHED ({len(entry.untouched):,})"]
-        for reason, names in parts.grouped((record.reason, record.resource) for record in entry.untouched):
+        for reason, names in grouped((record.reason, record.resource) for record in entry.untouched):
             lines += [f"  {clean(reason, 1000)} ({len(names):,})", *(f"    {clean(each, 300)}" for each in names)]
     if entry.begun:
         lines += ["", f"OBJECTS, EACH BY ITSELF ({len(entry.begun):,})", *(f"  {clean(key, 200)}" for key in entry.begun)]

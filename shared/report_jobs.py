@@ -11,7 +11,7 @@ from shared import report_parts as parts
 from shared.entry import Entry
 from shared.job import CALLED_OFF, UNDOABLE, Job, Stage
 from shared.letter import Letter, letter
-from shared.slack_text import Part, ahead, clean, moment, plural, prose, stamp, volume
+from shared.slack_text import Part, ahead, clean, grouped, moment, plural, prose, stamp, volume
 
 _PATH = 200
 _LINE = 1500
@@ -212,7 +212,7 @@ def _portions_text(job: Job) -> Iterator[str]:
     yield from ("", f"{own.manner_of(job).done.upper()} ({job.changed:,} of {own.planned_of(job):,}): {volume(job.changed_bytes)}")
     if words:
         yield f"  {words}"
-    for reason, names in parts.grouped((each.reason, each.name) for each in own.remainders_of(job)):
+    for reason, names in grouped((each.reason, each.name) for each in own.remainders_of(job)):
         yield f"  {clean(reason, _LINE)} ({len(names):,})"
         yield from (f"    {clean(each, _LINE)}" for each in names)
 

@@ -12,7 +12,7 @@ from shared.entry import Entry
 from shared.fields import duration_text
 from shared.job import Job, Remainder, Tally
 from shared.prices_storage import saving
-from shared.slack_text import Part, about, clean, code, day, moment, plural, prose, volume
+from shared.slack_text import Part, about, clean, code, day, grouped, moment, plural, prose, volume
 
 _RUN = 40
 _PATH = 200
@@ -184,7 +184,7 @@ def remainder_part(job: Job, title: str, total: int, counts: Mapping[str, int]) 
     if total <= 0:
         return
     named = remainders_of(job)
-    groups = parts.grouped((each.reason, each.name.removeprefix(job.prefix)) for each in named)
+    groups = grouped((each.reason, each.name.removeprefix(job.prefix)) for each in named)
     lines = tuple(f"• {prose(why) or 'no reason given'} ({len(names):,}): {some_names(names)}" for why, names in groups)
     come_to = sum(counts.values())
     numbers = [f"{count:,} {words}" for words, count in {**counts, "not reached": total - come_to}.items() if count > 0]

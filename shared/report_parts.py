@@ -14,12 +14,11 @@ from shared.actions import Changes, registry
 from shared.burn_text import sentences
 from shared.entry import HELD, Entry, StepRecord, TargetRecord, UnseenRecord, UseRecord
 from shared.model import BudgetNotification, Place
-from shared.slack_text import Part, about, ahead, bar, clean, code, money, percent, plural, prose, stamp
+from shared.slack_text import Part, about, ahead, bar, clean, code, grouped, money, percent, plural, prose, stamp
 
 _NAMES = 3
 _STEPS = 4
 _OLD = timedelta(days=1)  # what was estimated before may have passed already
-_NO_CURRENCY = "XXX"  # ISO 4217; a simulated message has only a share
 
 # In the order in which they matter to a reader, each with what follows its list.
 _HEADINGS = {
@@ -73,9 +72,7 @@ def spending(notice: BudgetNotification) -> str:
     """What is spent of the budget, in one line."""
     level = notice.level("actual")
     spent, amount = money(notice.cost, notice.currency), money(notice.amount, notice.currency)
-    if notice.currency == _NO_CURRENCY:
-        line = percent(level, "1")
-    elif notice.amount > 0:
+    if notice.amount > 0:
         line = f"{percent(level, '1')} · {spent} of {amount}"
     else:
         line = f"{spent} spent; the budget's amount is {amount}, so there is no share to show"
@@ -315,14 +312,6 @@ def untouched(entry: Entry) -> Iterator[Part]:
     if groups:
         lines = tuple(f"• {prose(why, 200)} ({len(names):,}): {_names(names)}" for why, names in groups)
         yield Part(title=f"NOT TOUCHED ({len(entry.untouched):,})", lines=lines)
-
-
-def grouped(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
-    """Names by what is said of them, the most frequent first."""
-    groups: dict[str, list[str]] = {}
-    for said, each in pairs:
-        groups.setdefault(said, []).append(each)
-    return sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
 
 
 def _names(names: Sequence[str]) -> str:

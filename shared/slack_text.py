@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_FLOOR, Decimal
@@ -190,6 +190,14 @@ def ahead(time: datetime, now: datetime) -> str:
 
 
 # the message
+
+
+def grouped(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """Names by what is said of them, the most frequent first."""
+    groups: dict[str, list[str]] = {}
+    for said, each in pairs:
+        groups.setdefault(said, []).append(each)
+    return sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
 
 
 def as_blocks(header: str, parts: Sequence[Part], *, more: str) -> tuple[dict[str, Any], ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from decimal import Decimal
 
 import pytest
 
@@ -19,46 +18,6 @@ def stage() -> Stage:
     built = Stage(a_policy(NOTIFY_50, IDLE_80, STOPPED_100))
     built.service("ranker", HERE)
     return built
-
-
-def test_a_simulation_plans_as_the_real_thing_and_records_nothing(stage: Stage) -> None:
-    """The same targets, in the same words, without a write anywhere."""
-    simulated = stage.ann().simulate("any budget", Decimal("0.85"), "actual")
-    assert stage.bucket.objects == {}
-    assert stage.written() == []
-    stage.send(85)
-    real = stage.entry()
-    assert [(target.resource, target.wanted) for target in simulated.targets] == [
-        (target.resource, target.wanted) for target in real.targets
-    ]
-    assert simulated.untouched == real.untouched
-
-
-def test_a_simulation_on_forecast_reaches_forecast_steps_alone(stage: Stage) -> None:
-    """Nothing of the ladder here is on forecast."""
-    assert stage.ann().simulate("any budget", Decimal(2), "forecast").steps == ()
-
-
-def test_a_simulation_of_a_step_that_only_notifies_looks_nowhere(stage: Stage) -> None:
-    """No list call is made for it."""
-    stage.strike("list", lambda: AssertionError("nothing is to be looked at"), number=2)
-    assert stage.ann().simulate("any budget", Decimal("0.5"), "actual").targets == ()
-
-
-def test_a_simulation_that_a_limit_would_refuse_says_so(stage: Stage) -> None:
-    """The guard speaks in a dry run too."""
-    stage.policy = a_policy(IDLE_80, more="limits: {targets: 1}")
-    stage.service("gateway", HERE)
-    entry = stage.ann().simulate("any budget", Decimal(1), "actual")
-    assert {step.state for step in entry.steps} == {"refused"}
-    assert {target.reason for target in entry.targets} == {"refused: 2 resources would be changed, and limits.targets allows 1"}
-
-
-def test_a_simulation_of_an_unknown_budget_names_those_that_are_known(stage: Stage) -> None:
-    """A slip of the pen is answered with the right names."""
-    stage.policy = a_policy(IDLE_80, budget="training")
-    with pytest.raises(Gone, match="the policy names no budget 'trainin'; it names 'training'"):
-        stage.ann().simulate("trainin", Decimal(1), "actual")
 
 
 def test_an_entry_that_never_was(stage: Stage) -> None:

@@ -107,9 +107,9 @@ def test_plan_shows_what_would_be_done_and_changes_nothing(stage: Stage, capsys:
     """Nothing is written anywhere, and no command is offered for an entry that does not exist."""
     assert cli.main(["plan", "--budget", BUDGET, "--at", "120%"]) == 0
     printed = capsys.readouterr().out
-    assert f"DRY RUN: {BUDGET}" in printed
+    assert f"SIMULATED: 120 % of {BUDGET} (actual)" in printed
     assert "embedder-staging" in printed
-    assert "payments" in printed
+    assert "payments" in printed.split("NOT TOUCHED")[-1]
     assert "python -m functions" not in printed
     assert (stage.bucket.objects, stage.services.writes, stage.messenger.posts) == ({}, [], [])
 
@@ -118,8 +118,9 @@ def test_plan_on_a_forecast(stage: Stage, capsys: pytest.CaptureFixture[str]) ->
     """No step of this ladder is on the forecast, so nothing would be done."""
     assert cli.main(["plan", "--budget", BUDGET, "--at", "120%", "--forecast"]) == 0
     printed = capsys.readouterr().out
-    assert "forecast to pass 120 %" in printed
-    assert "no step of the policy is reached" in printed
+    assert "120 %" in printed
+    assert "(forecast)" in printed
+    assert "no further step of the policy is reached" in printed
     assert stage.services.writes == []
 
 

@@ -395,25 +395,12 @@ def whole() -> str:
     return report.outcome_text(plan)
 
 
-def simulated() -> str:
-    """What would happen, recorded nowhere."""
-    notice = notification(cost=Decimal("0.8"), amount=Decimal(1), currency="XXX")
-    plan = entry(
-        target("trainer", status="rehearsed", wrote=None),
-        key="simulated",
-        mode="observe",
-        notification=notice,
-        steps=(step(), step("1", "refused")),
-    )
-    return report.outcome_text(plan, recorded=False)
-
-
 def bare() -> str:
     """A notice: no budget, no steps, no targets."""
     return report.outcome_text(entry(notification=None, steps=(), key="notice-20261112-not-json"))
 
 
-@pytest.mark.parametrize("scene", [whole, simulated, bare], ids=lambda scene: scene.__name__)
+@pytest.mark.parametrize("scene", [whole, bare], ids=lambda scene: scene.__name__)
 def test_an_entry_on_a_terminal_is_as_its_golden_file_says(scene: Callable[[], str]) -> None:
     """The terminal shows the whole entry and the commands that a person may want next."""
     golden(f"outcome_{scene.__name__}.txt", scene() + "\n")
