@@ -35,7 +35,9 @@ def files(root: Path) -> Iterator[str]:
     """
     found: set[str] = set()
     for pattern in ALLOWED:
-        some = {path for path in root.glob(pattern) if not any(part.startswith((".", "__pycache__")) for part in path.relative_to(root).parts)}
+        some = {
+            path for path in root.glob(pattern) if not any(part.startswith((".", "__pycache__")) for part in path.relative_to(root).parts)
+        }
         if not some:
             raise FileNotFoundError(f"there is no {pattern} below {root}; build the archive from a whole checkout")
         if links := sorted(str(path) for path in some if path.is_symlink()):
@@ -66,7 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0, or 1 where it could not be built.
     """
-    parser = argparse.ArgumentParser(prog="python terraform/archive.py", description="Build the archive that the functions are deployed from.")
+    parser = argparse.ArgumentParser(
+        prog="python terraform/archive.py", description="Build the archive that the functions are deployed from."
+    )
     parser.add_argument("--output", type=Path, default=ARCHIVE, metavar="FILE", help="where to write it (terraform/.build/source.zip)")
     output: Path = parser.parse_args(arguments).output
     try:
