@@ -30,7 +30,7 @@ NEEDS: Mapping[str, Mapping[Place, tuple[str, ...]]] = MappingProxyType({
         "secrets": ("SLACK_BOT_TOKEN or SLACK_WEBHOOK_URL",),
     },
     "storage_event": {
-        "state bucket": ("storage.objects.create", "storage.objects.delete", "storage.objects.get"),
+        "state bucket": _JOURNAL,
         "policy": ("storage.objects.get",),
         "watched buckets": ("storage.objects.get",),
     },
@@ -118,7 +118,7 @@ AGENTS: Sequence[tuple[str, str, str]] = (
         "what nobody takes is set aside instead of being lost",
     ),
     (
-        "the identity that deliveries carry",
+        "`cw-push`, the identity that Pub/Sub's deliveries carry",
         "calls the three functions that messages trigger, and no other (`roles/run.invoker`)",
         "nobody else's messages are taken for the topics'",
     ),
@@ -128,8 +128,8 @@ AGENTS: Sequence[tuple[str, str, str]] = (
         "it has that right in its own project by its default role",
     ),
     (
-        "the identity that functions are built with",
-        "reads the archive, writes the image and the log (`roles/run.builder`)",
+        "`cw-build`, the identity that functions are built with",
+        "reads the archive, writes their images and its log (`roles/storage.objectViewer` on those buckets, `roles/artifactregistry.writer`, `roles/logging.logWriter`)",
         "so that no build runs as the default service account, which may do nearly everything",
     ),
 )  # fmt: skip
@@ -176,7 +176,7 @@ def _functions() -> Iterator[str]:
     yield ""
     yield "## The functions"
     yield ""
-    yield "Each has a service account of its own."
+    yield "Each has a service account of its own, `cw-budget-alert` and so on."
     yield ""
     yield from _table(("function", "who may call it", "what it does"), ((f"`{name}`", CALLED_BY[name], DOES[name]) for name in NEEDS))
     places: tuple[Place, ...] = ("state bucket", "policy", "tasks topic", "watched buckets", "secrets")
@@ -192,7 +192,8 @@ def _functions() -> Iterator[str]:
 _ABOUT: Mapping[Place, str] = MappingProxyType({
     "state bucket": (
         "The [journal](how-it-works.md#the-journal). `storage.objects.delete` is what Cloud Storage asks of whoever writes an object anew; every write and every "
-        "deletion names the generation that it replaces, and versions are kept. A function that cannot write here changes nothing anywhere."
+        "deletion names the generation that it replaces, and versions are kept. A function that cannot write here changes nothing anywhere. `slack_action` is kept to the "
+        "folder `requests/`."
     ),
     "policy": "The object that `WATCHDOG_POLICY` names. No function may write it.",
     "tasks topic": "To have what could not be finished carried on, and what was asked for in Slack done.",
