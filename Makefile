@@ -5,7 +5,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench audit lock format clean
+.PHONY: help demo test check bench audit archive docs lock format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -42,6 +42,13 @@ audit: $(VENV)/.runtime ## Look at a real project, read-only: make audit PROJECT
 	@test -n "$(PROJECT)" || { echo 'Say which project: make audit PROJECT=acme-ml-staging' >&2; exit 3; }
 	@$(BIN)/python -m functions audit --project $(PROJECT) $(ARGS)
 
+archive: ## Build terraform/.build/source.zip, from which the functions are deployed
+	@test -n "$(PYTHON)" || { echo 'Python 3.11 or later is needed and was not found; say make archive PYTHON=/path/to/python3.12' >&2; exit 1; }
+	@$(PYTHON) terraform/archive.py
+
+docs: $(VENV)/.runtime ## Write anew what is generated: docs/permissions.md
+	@$(BIN)/python -m terraform.permissions_page
+
 format: $(VENV)/.tools ## Put the code into its format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
@@ -51,4 +58,4 @@ lock: $(BIN)/uv ## Compile the pinned requirements anew
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url requirements-dev.in -o requirements-dev.txt
 
 clean: ## Remove what the targets made
-	@rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) terraform/.build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

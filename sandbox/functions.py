@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -37,6 +38,23 @@ _POLL = 0.02
 _PATIENCE = 3.0
 
 
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the functions are started from.
+
+    Attributes:
+        folder: Where ``main.py`` lies.
+        framework: The command that is functions-framework.
+    """
+
+    folder: Path = ROOT
+    framework: tuple[str, ...] = (sys.executable, "-m", "functions_framework")
+
+
+CHECKOUT = Deployment()
+"""This checkout, by the interpreter that runs this."""
+
+
 class Function:
     """One target in a process of its own, which keeps its port when it is started anew.
 
@@ -48,8 +66,9 @@ class Function:
         log: The file that holds what it writes to stdout and stderr.
     """
 
-    def __init__(self, target: str, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, target: str, environment: Mapping[str, str], folder: Path, deployment: Deployment = CHECKOUT) -> None:
         self.target = target
+        self._deployment = deployment
         self.log = folder / f"{target}.log"
         self._port = _free_port()
         self.url = f"http://{HOST}:{self._port}/"
@@ -66,13 +85,14 @@ class Function:
 
     def start(self) -> None:
         """Start the process; it does not answer yet."""
-        command = [sys.executable, "-m", "functions_framework", "--source", "main.py", "--target", self.target]
+        command = [*self._deployment.framework, "--source", "main.py", "--target", self.target]
         command += ["--host", HOST, "--port", str(self._port)]
         with self.log.open("ab") as log:
             # A session of its own: Ctrl-C is for the sandbox, which then ends the function itself.
             self._process = subprocess.Popen(
-                command, cwd=ROOT, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+                command, cwd=self._deployment.folder, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
 
     def wait(self, timeout: float = 60.0) -> None:
         """Wait until it accepts connections, which it does once it has loaded the entry point.
@@ -137,6 +157,7 @@ class Functions:
         tick_every: Seconds between two ticks of the clock; 0 leaves the clock out.
         environment: Further variables, such as WATCHDOG_MODE.
         min_backoff: Seconds before a message is delivered again after a failure; they double from there.
+        deployment: What they are started from.
 
     Raises:
         RuntimeError: A function does not start.
@@ -149,10 +170,11 @@ class Functions:
         tick_every: float = 0.0,
         environment: Mapping[str, str] | None = None,
         min_backoff: float = 10.0,
+        deployment: Deployment = CHECKOUT,
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="cost-watchdog-"))
         variables = {**sandbox.environment(), **(environment or {})}
-        self.by_target = {target: Function(target, variables, self._folder) for target in SERVICES}
+        self.by_target = {target: Function(target, variables, self._folder, deployment) for target in SERVICES}
         self.ticker = Ticker(sandbox, tick_every) if tick_every else None
         try:
             for function in self.by_target.values():

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 READ_BY_GOOGLE = {"STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"}
 SUFFIXES = {".cfg", ".in", ".json", ".md", ".py", ".toml", ".txt", ".yaml", ".yml", ""}
-PARTS = ("functions", "shared", "sandbox", "tests", "docs", ".ci")
+PARTS = ("functions", "shared", "sandbox", "terraform", "tests", "docs", ".ci")
 OUTSIDE_THE_LAYERS = {"shared.clock", "shared.events", "shared.settings"}
 """They are imported by few, and import only nouns."""
 
@@ -194,7 +194,7 @@ def test_the_map_of_the_code() -> None:
     """Every module has one line, and no line points nowhere."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     listed = re.findall(r"^- `([\w/]+\.py)`: \S", text, flags=re.MULTILINE)
-    there = {path for path in modules("functions", "shared", "sandbox") if not path.endswith("__init__.py")}
+    there = {path for path in modules("functions", "shared", "sandbox", "terraform") if not path.endswith("__init__.py")}
     assert len(listed) == len(set(listed))
     assert set(listed) == there | {"main.py", "shared/actions/__init__.py", "shared/checks/__init__.py"}
 
@@ -256,7 +256,7 @@ def texts() -> Iterator[tuple[str, str]]:
     files = [file for file in ROOT.iterdir() if file.is_file() and not file.name.startswith("requirements") and file.suffix in SUFFIXES]
     files += [file for part in PARTS for file in (ROOT / part).rglob("*") if file.is_file() and file.suffix in SUFFIXES]
     for file in sorted(files):
-        if file.name not in (".coverage", Path(__file__).name) and not {"__pycache__", "golden"} & set(file.parts):
+        if file.name not in (".coverage", Path(__file__).name) and not {"__pycache__", "golden", ".terraform"} & set(file.parts):
             yield file.relative_to(ROOT).as_posix(), file.read_text(encoding="utf-8")
 
 
@@ -278,7 +278,7 @@ def test_what_is_written_nowhere(forbidden: str) -> None:
 def test_every_module_says_what_lives_there() -> None:
     """It begins with a docstring, and every test has one that says what should be so."""
     everything = {
-        **modules("functions", "shared", "sandbox", "tests"),
+        **modules("functions", "shared", "sandbox", "terraform", "tests"),
         "main.py": ast.parse((ROOT / "main.py").read_text(encoding="utf-8")),
     }
     silent = [path for path, tree in everything.items() if not ast.get_docstring(tree)]
