@@ -5,7 +5,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench audit archive docs lock format clean
+.PHONY: help demo test check bench audit archive docs lock outdated format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -53,9 +53,17 @@ format: $(VENV)/.tools ## Put the code into its format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: $(BIN)/uv ## Compile the pinned requirements anew
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url requirements.in -o requirements.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url requirements-dev.in -o requirements-dev.txt
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url
+
+lock: $(BIN)/uv ## Compile the pinned requirements anew; with UPGRADE=1 what they need is raised, too
+	@$(COMPILE) --generate-hashes $(if $(UPGRADE),--upgrade) requirements.in -o requirements.txt
+	@$(COMPILE) --generate-hashes $(if $(UPGRADE),--upgrade) requirements-dev.in -o requirements-dev.txt
+
+outdated: $(BIN)/uv ## Say which requirements of the functions could be raised, and fail if there are any
+	@grep -oE '^[A-Za-z0-9._-]+==[^ ]+' requirements.txt >$(VENV)/.pinned
+	@sed 's/==.*//' requirements.in | $(COMPILE) --no-annotate - | grep -oE '^[A-Za-z0-9._-]+==[^ ]+' >$(VENV)/.newest
+	@diff --unchanged-line-format= --old-line-format='%L' --new-line-format='  could be  %L' $(VENV)/.pinned $(VENV)/.newest || \
+		{ echo 'Raise them in requirements.in, then: make lock UPGRADE=1 check test' >&2; exit 1; }
 
 clean: ## Remove what the targets made
 	@rm -rf $(VENV) terraform/.build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
