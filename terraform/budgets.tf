@@ -19,7 +19,7 @@ resource "google_billing_budget" "all" {
   }
 
   dynamic "threshold_rules" {
-    for_each = local.thresholds[each.key]
+    for_each = lookup(local.thresholds, each.key, [])
 
     content {
       threshold_percent = threshold_rules.value.at
