@@ -5,10 +5,10 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench audit archive docs lock outdated format clean
+.PHONY: help demo test check bench audit archive docs terraform-check lock outdated format clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
 $(BIN)/uv:
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or later is needed and was not found; install it, or say make PYTHON=/path/to/python3.12' >&2; exit 1; }
@@ -29,11 +29,15 @@ demo: $(VENV)/.runtime ## Play the whole story on a Google Cloud and a Slack tha
 test: $(VENV)/.tools ## Run all tests, with branch coverage
 	@$(BIN)/python -m pytest -n auto --cov --cov-report=term --cov-fail-under=100
 
-check: $(VENV)/.tools ## Lint, types, layers, format
+check: $(VENV)/.tools ## Lint, types, layers, format, Terraform
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m terraform.check
+
+terraform-check: $(VENV)/.tools ## Format, arguments and tests of what is deployed with Terraform
+	@$(BIN)/python -m terraform.check
 
 bench: $(VENV)/.tools ## Measure, each figure beside a baseline
 	@$(BIN)/python -m tests.bench
