@@ -54,7 +54,7 @@ def test_make_has_every_target_that_is_told_of() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
     told = PAGE + (ROOT / "README.md").read_text(encoding="utf-8") + (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert {
-        name for line in re.findall(r"^ +make ([a-z ]+)|`make ([a-z ]+)", told, flags=re.MULTILINE) for name in "".join(line).split()[:1]
+        name for line in re.findall(r"^ +make ([a-z -]+)|`make ([a-z -]+)", told, flags=re.MULTILINE) for name in "".join(line).split()[:1]
     } <= targets
 
 
