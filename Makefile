@@ -5,7 +5,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check terraform-check bench audit archive docs lock outdated format clean
+.PHONY: help demo test check terraform-check scan bench audit archive docs lock outdated format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -35,9 +35,16 @@ check: $(VENV)/.tools ## Lint, types, layers, format, Terraform
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m terraform.check
+	@$(SCAN)
 
 terraform-check: $(VENV)/.tools ## Format, arguments and tests of what is deployed with Terraform
 	@$(BIN)/python -m terraform.check
+
+# In an environment of its own: what it needs does not go together with what the functions need.
+SCAN := $(BIN)/uv tool run --quiet --from checkov==3.3.30 checkov --directory terraform --framework terraform --quiet --compact --skip-download
+
+scan: $(BIN)/uv ## Look for insecure settings in what is deployed with Terraform
+	@$(SCAN)
 
 bench: $(VENV)/.tools ## Measure, each figure beside a baseline
 	@$(BIN)/python -m tests.bench

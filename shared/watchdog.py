@@ -14,25 +14,25 @@ from typing import Literal
 
 from shared import burn, report
 from shared.apply import Applier
-from shared.clean import Cleaner
-from shared.duty import duty_of
 from shared.entry import NEXT_PERIOD, Entry, Lease, MessageRecord, StepRecord, UseRecord, ask_undo, cancel
 from shared.errors import CloudError, Conflict, Denied, EventRejected, Gone, JournalError, Refused, Unavailable
-from shared.job import Job, Sign, parts_of, run_key
 from shared.journal import BUDGET_ENTRIES, BudgetState, Journal, Kept, SeriesPoint
-from shared.letter import Letter
 from shared.lookout import Lookout
 from shared.model import BudgetNotification, ObjectWritten
+from shared.objects.clean import Cleaner
+from shared.objects.duty import duty_of
+from shared.objects.job import Job, Sign, parts_of, run_key
+from shared.objects.runs import LIMIT as STATUS_LIMIT
+from shared.objects.runs import Suspect, says
+from shared.objects.sweep import Sweeper
+from shared.objects.verdict import LeftAlone
 from shared.pace import Pacer
 from shared.policy import BudgetRule, Policy, Step, reached
 from shared.ports import World
-from shared.runs import LIMIT as STATUS_LIMIT
-from shared.runs import Suspect, says
+from shared.report.letter import Letter
 from shared.self_test import SelfTest
 from shared.session import LEASE, Session
-from shared.sweep import Sweeper
-from shared.threads import Threads
-from shared.verdict import LeftAlone
+from shared.slack.threads import Threads
 from shared.work import Worker
 
 log = logging.getLogger(__name__)

@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from shared.clean import GIVE_UP, STALE
 from shared.entry import Entry
 from shared.errors import Gone, Unavailable
-from shared.job import part_key, rule_id
 from shared.journal import Kept
-from shared.ledger import Ledger
+from shared.objects.clean import GIVE_UP, STALE
+from shared.objects.job import part_key, rule_id
+from shared.objects.ledger import Ledger
 from shared.ports import Stored
 from tests.stage import Crash
 from tests.yard import DAY, RUNS, Yard, a_rule, the_policy

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from shared.clean import GIVE_UP
 from shared.errors import Denied, JournalError, Unavailable
-from shared.job import NAMED, part_key
+from shared.objects.clean import GIVE_UP
+from shared.objects.job import NAMED, part_key
 from shared.ports import Fate
 from tests.stage import Crash
 from tests.yard import DAY, GIB, RUNS, Yard, a_rule, the_policy

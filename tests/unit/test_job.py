@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.entry import FAR, Entry
-from shared.job import (
+from shared.model import BucketFacts
+from shared.objects.job import (
     CALLED_OFF,
     ENDED,
     UNDOABLE,
@@ -35,7 +36,6 @@ from shared.job import (
     siblings,
     step_key,
 )
-from shared.model import BucketFacts
 
 NOW = datetime(2026, 11, 24, 14, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -9,9 +9,9 @@ from itertools import count
 
 import pytest
 
-from shared import clean, duty
 from shared.errors import CloudError, Denied, Unavailable
-from shared.job import Job
+from shared.objects import clean, duty
+from shared.objects.job import Job
 from tests.object_double import MemoryObjects
 from tests.stage import Crash
 from tests.yard import DAY, RUNS, Yard, the_policy

@@ -23,17 +23,17 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from shared import clean, duty
 from shared.actions import params_by_name
 from shared.by_hand import ByHand
-from shared.clean import Cleaner
 from shared.entry import Entry
 from shared.errors import CloudError, Conflict, Denied, EventRejected, Unavailable
-from shared.job import Job, Stage
 from shared.model import ObjectWritten, StorageObject
+from shared.objects import clean, duty
+from shared.objects.clean import Cleaner
+from shared.objects.job import Job, Stage
+from shared.objects.runs import Watch
 from shared.policy import Policy, parse
 from shared.ports import Answer, World
-from shared.runs import Watch
 from shared.watchdog import Watchdog
 from tests.doubles import Hooks, ManualClock, MemoryBucket, MemoryMessenger, MemoryTasks
 from tests.object_double import WEEK, Change, Kept, MemoryObjectBucket, MemoryObjects
