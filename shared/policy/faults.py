@@ -138,7 +138,9 @@ def _overlapping(document: Document) -> Iterator[Fault]:
             continue
         others = earlier.setdefault(bucket, [])
         if len(others) == _MOST_RULES:
-            yield document.fault(path, f"is one of more than {_MOST_RULES:,} rules for the bucket {show(bucket)}; write fewer, with {{any}} in them")
+            yield document.fault(
+                path, f"is one of more than {_MOST_RULES:,} rules for the bucket {show(bucket)}; write fewer, with {{any}} in them"
+            )
             return
         other, theirs = next((each for each in others if overlap(each[1], runs)), (None, ""))
         if other and theirs == runs:
