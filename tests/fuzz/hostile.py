@@ -8,7 +8,9 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -22,7 +24,7 @@ SLOWEST = 10_000
 NAMES = (
     "<script>window.ran=1</script>",
     "</script><script>window.ran=1</script>",
-    "\"><img src=x onerror=\"window.ran=1\">",
+    '"><img src=x onerror="window.ran=1">',
     "' onmouseover='window.ran=1' x='",
     "--></style><svg onload=window.ran=1>",
     "javascript:window.ran=1",
@@ -30,7 +32,7 @@ NAMES = (
     "<!channel> <!here> <@U012AB3CD> <#C012AB3CD> <https://evil.example|click>",
     "```*bold* _it_ ~gone~ `code` > quote\n```",
     "@channel @here @everyone https://evil.example",
-    "one\r\ntwo\n{\"severity\": \"CRITICAL\", \"message\": \"forged\"}",
+    'one\r\ntwo\n{"severity": "CRITICAL", "message": "forged"}',
     "\x1b[2J\x1b]0;owned\x07\x1b[31mred\x9b31m",
     "\u202egnirts\u202c \u2066x\u2069 \u200bzero\ufeff",
     "../../entries/x", "..", ".", "a//b", "/", "~root", "C:\\x",
@@ -52,8 +54,6 @@ INSTANTS = (
 
 def tried(often: int) -> Callable[[Any], Any]:
     """The settings of a property: so many inputs on the way, and as many as `EXAMPLES` says in a long run."""
-    from datetime import timedelta
-
     return settings(
         max_examples=EXAMPLES or often, deadline=timedelta(milliseconds=SLOWEST), suppress_health_check=[*HealthCheck], print_blob=True
     )
@@ -89,14 +89,25 @@ def nearly(draw: st.DrawFn, samples: tuple[Any, ...]) -> Any:
         for part in path[:-1]:
             holder = holder[part]
         last = path[-1]
-        how = draw(st.sampled_from(("change", "change", "out", "nest")))
+        how = draw(st.sampled_from(("alike", "alike", "change", "out", "nest")))
         if how == "out":
             del holder[last]
         elif how == "nest":
             holder[last] = [holder[last]]
         else:
-            holder[last] = draw(values)
+            holder[last] = draw(values if how == "change" else alike(holder[last]))
     return sample
+
+
+def alike(value: Any) -> st.SearchStrategy[Any]:
+    """Something hostile of the same kind, which gets further than what is of none."""
+    if isinstance(value, str):
+        try:
+            return st.sampled_from(INSTANTS) if datetime.fromisoformat(value) else texts
+        except ValueError:
+            pass
+        return st.sampled_from([str(each) for each in NUMBERS]) if re.fullmatch(r"-?[0-9.]+", value) else texts
+    return st.sampled_from(NUMBERS) | st.integers() if isinstance(value, (int, float)) else values
 
 
 def text_of(value: Any) -> bytes:
@@ -111,5 +122,8 @@ def damaged(draw: st.DrawFn, samples: tuple[bytes, ...]) -> bytes:
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, max(len(data) - 1, 0)))
         until = min(len(data), at + draw(st.integers(0, 12)))
-        data[at:until] = draw(st.binary(max_size=12) | st.sampled_from((b"", b"{", b"[" * 50, b'"', b"\\ud800", b"\xff", b"\x00", b"NaN", b"1e999", b"&a ", b"*a ")))
+        data[at:until] = draw(
+            st.binary(max_size=12)
+            | st.sampled_from((b"", b"{", b"[" * 50, b'"', b"\\ud800", b"\xff", b"\x00", b"NaN", b"1e999", b"&a ", b"*a "))
+        )
     return bytes(data)

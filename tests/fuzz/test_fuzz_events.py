@@ -34,7 +34,9 @@ TASKS = ({"task": "tick"}, {"task": "resume", "entry": "budget-1"}, {"task": "sl
 OBJECTS = (resource(), resource("runs/run-1/meta.yaml", size=7, generation=9), resource("runs/run-1/status.json"))
 RULES = a_rule().replace("[failed_marker]", "[mlflow, failed_marker, {object: status.json, has: {state: [FAILED]}}]")
 
-labels = st.dictionaries(st.sampled_from(["budgetId", "billingAccountId", "schemaVersion", "eventType", "bucketId", "objectId", "objectGeneration"]), values)
+labels = st.dictionaries(
+    st.sampled_from(["budgetId", "billingAccountId", "schemaVersion", "eventType", "bucketId", "objectId", "objectGeneration"]), values
+)
 """Attributes of a message; Pub/Sub lets only text through, and nothing here relies on that."""
 
 
@@ -113,7 +115,18 @@ def test_fuzz_budget_alert(data: bytes, time: str, given_labels: dict[str, Any])
 
 
 @tried(150)
-@given(st.lists(st.tuples(st.sampled_from(INSTANTS[:4]) | st.just("2026-11-01T07:00:00Z"), st.sampled_from(INSTANTS), st.sampled_from([0, 82, 1e14, -1e14, 1e-12]), st.sampled_from([0, 100, 1e-12, 9e14])), min_size=2, max_size=6))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(INSTANTS[:4]) | st.just("2026-11-01T07:00:00Z"),
+            st.sampled_from(INSTANTS),
+            st.sampled_from([0, 82, 1e14, -1e14, 1e-12]),
+            st.sampled_from([0, 100, 1e-12, 9e14]),
+        ),
+        min_size=2,
+        max_size=6,
+    )
+)
 def test_fuzz_series_of_messages(messages: list[tuple[str, str, float, float]]) -> None:
     """Several messages of one budget at the edges of the calendar and of what can be counted: each is acknowledged."""
     stage = a_stage()
@@ -133,7 +146,12 @@ def test_fuzz_task(data: bytes) -> None:
 
 
 @tried(150)
-@given(nearly(OBJECTS), labels | st.just(storage_attributes()), st.sampled_from([FINALIZED, MESSAGE, "google.cloud.storage.object.v1.deleted", *NAMES]), st.binary(max_size=60))
+@given(
+    nearly(OBJECTS),
+    labels | st.just(storage_attributes()),
+    st.sampled_from([FINALIZED, MESSAGE, "google.cloud.storage.object.v1.deleted", *NAMES]),
+    st.binary(max_size=60),
+)
 def test_fuzz_storage_event(data: Any, given_labels: dict[str, Any], kind: str, content: bytes) -> None:
     """Every event of a bucket is acknowledged, through Pub/Sub or not, whatever the object is called and holds."""
     stage = Yard(the_policy(RULES))
