@@ -53,7 +53,7 @@ def _send(handler: _Handler, formatter: logging.Formatter, level: int) -> None:
 class _Handler(logging.StreamHandler[Any]):
     """So that it is known again."""
 
-    def handleError(self, record: logging.LogRecord) -> None:
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # it is logging's own name
         """Say that a line could not be written, and not what it was: Python would print its arguments as they are, secrets among them."""
         if sys.stderr:
             sys.stderr.write(f"a line of {record.name} could not be logged: {sys.exc_info()[0]}\n")

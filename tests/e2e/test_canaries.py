@@ -96,7 +96,7 @@ def test_the_story(in_process: InProcess, canaries: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("method", "status"),
-    [("chat.*", 500), ("chat.*", 401), ("chat.*", 403), ("chat.*", 404), ("response_url", 500), ("actions*", 500), ("storage.objects.insert", 403), ("storage.objects.get", 401), ("storage.*", 400), ("UpdateService", 403), ("Publish", 500)],
+    [("chat.*", 500), ("chat.*", 401), ("chat.*", 403), ("chat.*", 404), ("response_url", 500), ("actions*", 500), ("storage.objects.insert", 403), ("storage.objects.get", 403), ("storage.*", 400), ("UpdateService", 403), ("Publish", 500)],
 )  # fmt: skip
 def test_what_is_refused(in_process: InProcess, canaries: list[str], method: str, status: int) -> None:
     """Whatever Slack's and Google's clients raise, with the request, its headers and its address in it."""

@@ -104,10 +104,7 @@ def test_on_a_terminal_no_error_is_obeyed(monkeypatch: pytest.MonkeyPatch, capsy
 def test_in_the_log_every_record_is_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Of plain ASCII, whatever a message, a label or an error holds, so that nobody writes a record of their own."""
     logs.configure("acme-ml-watchdog", [])
-    try:
-        raise ValueError(name)
-    except ValueError:
-        logging.getLogger("shared").exception("%s", name, extra={"labels": {"budget": name, name: name}})
+    logging.getLogger("shared").error("%s", name, exc_info=ValueError(name), extra={"labels": {"budget": name, name: name}})
     (line,) = capsys.readouterr().out.splitlines()
     assert line.isascii()
     assert line.isprintable()
