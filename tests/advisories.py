@@ -60,7 +60,9 @@ def main() -> int:
             print("\n".join(faults) or f"no known vulnerability in {len(found['dependencies'])} requirements")
             return 1 if faults else 0
         reasons.append(f"{service}: {reason}")
-    print(f"NOTE: known vulnerabilities could not be looked up here ({'; '.join(reasons)}). Run `make check` where the advisories can be reached.")
+    print(
+        f"NOTE: known vulnerabilities could not be looked up here ({'; '.join(reasons)}). Run `make check` where the advisories can be reached."
+    )
     return 0
 
 

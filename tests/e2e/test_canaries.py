@@ -22,7 +22,8 @@ from shared.cloud.slack_webhook import SlackWebhook
 from shared.errors import CloudError, SettingsError
 from shared.settings import Settings
 from tests.e2e.harness import InProcess, forget
-from tests.e2e.test_slack_action import ANN, POLICY, asked, spend
+from tests.e2e.test_slack_action import POLICY, asked, spend
+from tests.stage import ANN
 
 HOOK = "T0CANARY/B0CANARY/hookcanary0123456789"
 SIGN = re.compile(r"v0=[0-9a-f]{64}")

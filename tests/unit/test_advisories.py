@@ -39,7 +39,9 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> None:
         ((TimeoutError, ""), 0, "osv: no answer)"),
     ],
 )  # fmt: skip
-def test_what_is_found(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answers: tuple[Any, ...], status: int, said: str) -> None:
+def test_what_is_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answers: tuple[Any, ...], status: int, said: str
+) -> None:
     """The first source that knows every requirement decides; where none does, that is said aloud."""
     answering(monkeypatch, *answers)
     assert advisories.main() == status

@@ -7,6 +7,7 @@ import logging
 import re
 import unicodedata
 from collections.abc import Iterator
+from html.parser import HTMLParser
 
 import pytest
 
@@ -14,11 +15,13 @@ from functions import __main__ as cli
 from functions import logs, wiring
 from shared import report
 from shared.audit import text as audit_text
+from shared.audit.page import render
+from shared.audit.report import Blank, Untouched, levers
 from shared.audit.slack import summary
 from shared.errors import JournalError
 from shared.report import jobs as report_jobs
 from tests.fuzz.hostile import NAMES
-from tests.reports import a_finding, a_report, a_spend
+from tests.reports import a_finding, a_report, a_simulation, a_spend
 from tests.stage import IDLE, Stage, a_policy
 from tests.yard import Yard, the_policy
 
@@ -98,6 +101,41 @@ def test_on_a_terminal_no_error_is_obeyed(monkeypatch: pytest.MonkeyPatch, capsy
     assert "WARNING" in said
     assert "\n  indented\n" in said
     assert not OBEYED.search(said)
+
+
+class Markup(HTMLParser):
+    """The tags of a page, each with the names of its attributes, and the values of those that could do something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, tuple[str, ...]]] = []
+        self.active: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, tuple(name for name, _ in attrs)))
+        self.active |= {
+            f"{name}={value}" for name, value in attrs if name.startswith("on") or name in ("href", "src", "style", "action", "formaction")
+        }
+
+
+def markup(name: str) -> Markup:
+    """What a page is made of in which everything that comes from outside has this name."""
+    finding = a_finding(1, resource=name, what=name, why=name, policy=name, mend=(f"gcloud {name}", name), labels={name: name}, id=name)
+    report = a_report(
+        0, findings=(finding,), spend=(a_spend(budget=name),), project=name, simulation=a_simulation(budget=name, notes=(name,), taken={name: name}),
+        untouched=(Untouched(resource=name, reason=name),), blanks=(Blank(what=name, reason=name, mend=name),), levers=levers((finding,), {"warm": name}),
+    )  # fmt: skip
+    parsed = Markup()
+    parsed.feed(render(report))
+    return parsed
+
+
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_hostile_names_become_no_markup(name: str) -> None:
+    """A page has the same tags with the same attributes, whatever the names in it are, and no address, handler or style is made of one."""
+    hostile, harmless = markup(name), markup("trainer")
+    assert hostile.tags == harmless.tags
+    assert hostile.active == harmless.active
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
