@@ -9,7 +9,7 @@ from decimal import Decimal
 from shared import prices
 from shared.entry import Entry
 from shared.journal import BudgetState, Holds
-from shared.objects.job import CALLED_OFF
+from shared.objects.job import CAN_BE_CALLED_OFF
 from shared.report import job_parts as own
 from shared.report import parts
 from shared.slack.conversation import Outage
@@ -104,7 +104,7 @@ def _waiting(entries: Sequence[Entry]) -> Iterator[Part]:
                     f"• {prose(parts.name(entry), 90)} {parts.at(step)}: {prose(parts.actions(step.uses), 100)} {what}{when} · {code(entry.key, 120)}"
                 )
         job = entry.job
-        if job and not job.parent and (job.stage in CALLED_OFF or job.stage in ("working", "undoing")):
+        if job and not job.parent and (job.stage in CAN_BE_CALLED_OFF or job.stage in ("working", "undoing")):
             due = f" until {stamp(job.due_at)}" if job.due_at else ""
             lines.append(f"• {prose(own.subject_of(job), 120)}: {prose(job.stage, 20)}{due} · {code(entry.key, 120)}")
     if lines:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.entry import Entry, MessageRecord, TargetRecord
-from shared.objects.job import CALLED_OFF, Job
+from shared.objects.job import CAN_BE_CALLED_OFF, Job
 from shared.slack.conversation import Thread, digest
 from shared.slack.text import moment, plain, plural, prose
 
@@ -114,7 +114,7 @@ def _for_job(job: Job, now: datetime) -> Iterator[dict[str, Any]]:
     if job.stage == "refused":
         sure = _confirm("Go on all the same?", "A limit of the policy refused it. It is looked at again, and then carried out.", "Go on")
         yield _button(APPROVE, "Approve", style="primary", confirm=sure)
-    if job.stage in CALLED_OFF:
+    if job.stage in CAN_BE_CALLED_OFF:
         word = "Reject" if job.stage == "refused" else "Call off"
         yield _button(CANCEL, word, style="danger", confirm=_confirm(f"{word}?", "Nothing is changed.", word))
     elif job.stage == "working" or (job.stage == "done" and job.begun and job.undo_until and job.undo_until > now):
