@@ -13,6 +13,8 @@ from typing import Literal
 
 from shared import report
 from shared.apply import Applier
+from shared.brake import Stop, notice
+from shared.braking import Braking
 from shared.entry import Entry, Lease, MessageRecord
 from shared.errors import CloudError, Conflict, Denied, EventRejected, Gone, JournalError, Refused, Unavailable
 from shared.journal import Journal, Kept
@@ -29,6 +31,7 @@ from shared.objects.verdict import LeftAlone
 from shared.pace import Pacer
 from shared.policy import BudgetRule, Policy
 from shared.ports import World
+from shared.report import brake as report_brake
 from shared.report.letter import Letter
 from shared.self_test import SelfTest
 from shared.session import LEASE, Session
@@ -89,7 +92,12 @@ class Watchdog:
     @cached_property
     def worker(self) -> Worker:
         """The hands for what runs."""
-        return Worker(Applier(self.world, self.policy, (self.project, self.service), self.deadline, self.pacer))
+        return Worker(Applier(self.world, self.policy, (self.project, self.service), self.deadline, self.pacer), self.braking)
+
+    @cached_property
+    def braking(self) -> Braking:
+        """Asked before anything is changed."""
+        return Braking(self.journal, self.world.clock, self.policy.limits.per_hour, self._braked)
 
     @cached_property
     def ladder(self) -> Ladder:
@@ -248,7 +256,7 @@ class Watchdog:
     @cached_property
     def cleaner(self) -> Cleaner:
         """The hands for objects."""
-        return Cleaner(self.world, self.policy, self.project, self.deadline)
+        return Cleaner(self.world, self.policy, self.project, self.deadline, self.braking)
 
     # entries
 
@@ -303,11 +311,20 @@ class Watchdog:
                     "%s: the tasks topic did not take the rest, so the next tick goes on: %s", key, error, extra={"labels": {"entry": key}}
                 )
 
-    def say_once(self, key: str, letter: Letter, channel: str = "") -> None:
-        """A message that belongs to no plan, sent once for its key; to the policy's channel where none is named."""
+    def _braked(self, stop: Stop) -> None:
+        now = self.world.clock.now()
+        self.say_once(notice(stop, now), report_brake.on(stop, now), panel=True)
+
+    def say_once(self, key: str, letter: Letter, channel: str = "", *, panel: bool = False) -> None:
+        """A message that belongs to no plan, sent once for its key; to the policy's channel where none is named, with buttons where it has any."""
         now = self.world.clock.now()
         message = MessageRecord(
-            id=f"{key}/1", channel=channel or self.policy.slack.channel, text=letter.text, blocks=letter.blocks, created=now
+            id=f"{key}/1",
+            channel=channel or self.policy.slack.channel,
+            text=letter.text,
+            blocks=letter.blocks,
+            created=now,
+            panel="whole" if panel else "",
         )
         created = self.journal.create(
             Entry(key=key, created=now, messages=(message,), lease=Lease(owner=self.owner, until=now + LEASE)), now

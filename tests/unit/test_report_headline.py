@@ -294,6 +294,6 @@ def test_every_headline_and_panel_keeps_slacks_limits(plan: Entry) -> None:
     if plan.notification:
         check_letter(headline(thread(notice=plan.notification, burn=plan.burn), [plan], channel=None, now=NOW))
     check_letter(with_buttons(plan, report.unreadable(name="x", detail="y", now=NOW)))
-    said = status([], [plan], Holds(), [], unread=0, now=NOW)
+    said = status([], [plan], Holds(), [], stop=None, unread=0, now=NOW)
     assert size(said) <= TEXT
     assert "<!" not in said
