@@ -26,7 +26,9 @@ def run(step: str, folder: Path, **variables: str) -> subprocess.CompletedProces
     programs.mkdir(exist_ok=True)
     for name in ("terraform", "gcloud", "make", "apt-get"):
         program = programs / name
-        program.write_text(f'#!/bin/sh\necho "RUN {name} $*"\nls *.tfvars 2>/dev/null | sed "s/^/SEES /"\ntest "$FAILS" != {name}\n', encoding="utf-8")
+        program.write_text(
+            f'#!/bin/sh\necho "RUN {name} $*"\nls *.tfvars 2>/dev/null | sed "s/^/SEES /"\ntest "$FAILS" != {name}\n', encoding="utf-8"
+        )
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
     script = folder / "script"
     script.write_text(STEPS[step]["script"], encoding="utf-8")
