@@ -98,6 +98,7 @@ def test_only_main_is_applied(tmp_path: Path) -> None:
         {"BRANCH_NAME": "wip"},
         {"BRANCH_NAME": "main", "_PR_NUMBER": "7"},
         {"BRANCH_NAME": ""},
+        {},
         {"BRANCH_NAME": "main; terraform apply"},
     ):
         left = run("apply", tmp_path, **variables)
