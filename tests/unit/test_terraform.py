@@ -135,6 +135,24 @@ def test_the_secrets_have_no_value_here() -> None:
     assert "google_secret_manager_secret_version" not in ALL
 
 
+def test_what_is_read_is_read_while_planning() -> None:
+    """Data that waits for a resource is unknown whenever that changes; grants to service agents would be taken away and made anew with each further API."""
+    data = {
+        f"{of} {name}": body
+        for _, content in check.parsed(FOLDER)
+        for group in content.get("data", ())
+        for of, instances in group.items()
+        for name, body in instances.items()
+    }
+    assert len(data) == 3
+    assert [name for name, body in data.items() if "depends_on" in body] == []
+    needed = {"cloudresourcemanager.googleapis.com", "storage.googleapis.com"}
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    enabled = re.search(r"gcloud services enable (.*)", page)
+    assert enabled
+    assert needed <= set(enabled[1].split())
+
+
 def test_what_the_clock_says_is_understood() -> None:
     """The messages of Cloud Scheduler are tasks."""
     said = re.search(r"for_each = \{ (\w+) = var\.tick, (\w+) = var\.digest \}", TEXT["schedule.tf"])
