@@ -7,10 +7,10 @@ mock_provider "google" {
   # In the form that the real provider accepts where they are used.
   mock_resource "google_service_account" {
     defaults = {
-      id     = "projects/acme-ml-watchdog/serviceAccounts/cw@acme-ml-watchdog.iam.gserviceaccount.com"
-      name   = "projects/acme-ml-watchdog/serviceAccounts/cw@acme-ml-watchdog.iam.gserviceaccount.com"
-      email  = "cw@acme-ml-watchdog.iam.gserviceaccount.com"
-      member = "serviceAccount:cw@acme-ml-watchdog.iam.gserviceaccount.com"
+      id     = "projects/acme-ml-watchdog/serviceAccounts/cw-function@acme-ml-watchdog.iam.gserviceaccount.com"
+      name   = "projects/acme-ml-watchdog/serviceAccounts/cw-function@acme-ml-watchdog.iam.gserviceaccount.com"
+      email  = "cw-function@acme-ml-watchdog.iam.gserviceaccount.com"
+      member = "serviceAccount:cw-function@acme-ml-watchdog.iam.gserviceaccount.com"
     }
   }
   mock_data "google_storage_project_service_account" {
@@ -90,7 +90,7 @@ run "pushes_carry_an_identity" {
     error_message = "A function is called with an identity, and for the address that it has."
   }
   assert {
-    condition     = can(regex("^projects/[^/]+/serviceAccounts/[^@/]+@", google_service_account_iam_member.push.service_account_id))
+    condition     = can(regex("^projects/[^/]+/serviceAccounts/[a-z][-a-z0-9]{4,28}[a-z0-9]@[-a-z0-9]+[.]iam[.]gserviceaccount[.]com$", google_service_account_iam_member.push.service_account_id))
     error_message = "The identity is named in full; the provider takes nothing else."
   }
 }
