@@ -15,15 +15,16 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from functions import audit_command, logs, wiring
-from shared import report, report_jobs
+from shared import report
 from shared.actions import params_by_name
-from shared.audit_text import planned
+from shared.audit.simulate import simulate
+from shared.audit.text import planned
 from shared.by_hand import ByHand
 from shared.errors import JournalError, SettingsError, WatchdogError
-from shared.fields import Share
 from shared.policy import parse, schema
-from shared.simulate import simulate
-from shared.slack_text import plural
+from shared.policy.fields import Share
+from shared.report import jobs as report_jobs
+from shared.slack.text import plural
 from shared.watchdog import Outcome
 
 SAID = {

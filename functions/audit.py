@@ -14,16 +14,17 @@ from flask import Request, Response
 from pydantic import TypeAdapter, ValidationError
 
 from functions import wiring
-from shared import audit_slack, audit_text
-from shared.audit import Question, audit
-from shared.audit_report import Report
+from shared.audit import slack as audit_slack
+from shared.audit import text as audit_text
+from shared.audit.audit import Question, audit
+from shared.audit.finding import CATEGORIES, Category
+from shared.audit.report import Report
+from shared.audit.simulate import simulate
 from shared.errors import CloudError, Gone, SettingsError
-from shared.fields import Share
-from shared.finding import CATEGORIES, Category
 from shared.model import Basis
 from shared.policy import Policy
+from shared.policy.fields import Share
 from shared.settings import Settings
-from shared.simulate import simulate
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +163,7 @@ def _rendered(report: Report, form: Format) -> str:
         return json.dumps(report.model_dump(mode="json"), indent=2) + "\n"
     if form == "text":
         return audit_text.render(report)
-    from shared.audit_page import render  # Jinja is only needed by who reads the page
+    from shared.audit.page import render  # Jinja is only needed by who reads the page
 
     return render(report)
 

@@ -19,16 +19,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from functions import wiring
-from shared import audit_text
-from shared.audit import Question, audit
-from shared.audit_report import EXIT, Report, Simulation, schema
+from shared.audit import text as audit_text
+from shared.audit.audit import Question, audit
+from shared.audit.finding import CATEGORIES, Severity
+from shared.audit.gather import Tell
+from shared.audit.report import EXIT, Report, Simulation, schema
+from shared.audit.simulate import simulate
 from shared.errors import SettingsError
-from shared.finding import CATEGORIES, Severity
-from shared.gather import Tell
 from shared.policy import Policy, Protect
 from shared.settings import DEFAULT_POLICY, Settings
-from shared.simulate import simulate
-from shared.slack_text import about, clean, plural
+from shared.slack.text import about, clean, plural
 
 _COLOURS = {"GREEN": "green", "YELLOW": "yellow", "RED": "red"}
 _SEVERITIES: dict[Severity, str] = {"high": "bold red", "medium": "yellow", "low": "dim"}
@@ -96,7 +96,7 @@ def run(asked: argparse.Namespace) -> int:
     else:
         show(report, Console())
     if asked.html:
-        from shared.audit_page import render  # Jinja is only needed by who wants the page
+        from shared.audit.page import render  # Jinja is only needed by who wants the page
 
         _write(asked.html, render(report))
     if asked.json:

@@ -15,10 +15,10 @@ from flask import Request as HttpRequest
 from flask import Response
 
 from functions import wiring
-from shared.conversation import Request
 from shared.errors import CloudError, Conflict, EventRejected
 from shared.journal import Journal
-from shared.slack_forms import decode
+from shared.slack.conversation import Request
+from shared.slack.forms import decode
 
 log = logging.getLogger(__name__)
 

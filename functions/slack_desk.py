@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from functions import wiring
-from shared.desk import Desk, NotDone
-from shared.slack_command import Command
-from shared.slack_text import code, prose
+from shared.slack.command import Command
+from shared.slack.desk import Desk, NotDone
+from shared.slack.text import code, prose
 
 
 def desk() -> Desk:
@@ -17,8 +17,8 @@ def desk() -> Desk:
 
 def _audit() -> str:
     """The summary of an audit, made now."""
-    from shared import audit_slack
-    from shared.audit import Question, audit
+    from shared.audit import slack as audit_slack
+    from shared.audit.audit import Question, audit
 
     found = wiring.settings()
     return audit_slack.summary(
@@ -33,8 +33,8 @@ def _plan(command: Command) -> Sequence[str]:
         NotDone: It has to be said for which budget.
         Gone: The policy means no such budget.
     """
-    from shared.audit_text import simulated
-    from shared.simulate import simulate
+    from shared.audit.simulate import simulate
+    from shared.audit.text import simulated
 
     named = [rule.budget for rule in wiring.policy(wiring.settings()).budgets]
     if not command.name and len(named) != 1:

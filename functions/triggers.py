@@ -64,7 +64,7 @@ def storage_event(event: CloudEvent) -> None:
 def _sweep(watchdog: Watchdog) -> None:
     """Sort out what was kept while Slack could not be reached, and what people asked for there."""
     from functions.slack_desk import desk
-    from shared.backlog import Backlog
+    from shared.slack.backlog import Backlog
 
     desk().sweep()
     Backlog(watchdog).sort_out()
@@ -73,8 +73,8 @@ def _sweep(watchdog: Watchdog) -> None:
 def _digest(watchdog: Watchdog) -> str:
     """Write the week's digest, and name its entry, which may be there already and still be to send."""
     # All that an audit needs is loaded by the one message a week that needs it.
-    from shared.audit import Question, audit
-    from shared.audit_report import Report
+    from shared.audit.audit import Question, audit
+    from shared.audit.report import Report
     from shared.digest import Digest
 
     def audited() -> Report:

@@ -23,15 +23,15 @@ from shared.cloud.slack import SlackMessenger
 from shared.cloud.state_bucket import GcsStateBucket
 from shared.cloud.tasks import PubSubTasks
 from shared.errors import SettingsError, WatchdogError
+from shared.objects.runs import Watch
 from shared.pace import Pacer
 from shared.policy import Policy, parse
 from shared.ports import Messenger, World
-from shared.runs import Watch
 from shared.settings import Settings
 from shared.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from shared.sight import Sight
+    from shared.audit.sight import Sight
 
 POLICY_FOR = 300.0
 """Seconds for which a policy in Cloud Storage is trusted before it is read again."""
@@ -171,11 +171,11 @@ def _messenger(found: Settings) -> Messenger | None:
 
 def sight(found: Settings) -> Sight:
     """All that an audit reads; only an audit needs any of it."""
+    from shared.audit.sight import Sight
     from shared.cloud.budgets import BillingBudgets
     from shared.cloud.metrics import CloudMonitoring
     from shared.cloud.run_executions import CloudRunExecutions
     from shared.cloud.topics import PubSubTopics
-    from shared.sight import Sight
 
     runtime = f"python{sys.version_info.major}{sys.version_info.minor}" if found.service else ""
     from shared.cloud.permissions import CallersPermissions

@@ -16,7 +16,7 @@ from sandbox.functions import SERVICES, Functions
 from sandbox.slack_view import view
 from sandbox.slack_wire import moment
 from sandbox.storage_state import Stored
-from shared.slack_text import plural, volume
+from shared.slack.text import plural, volume
 
 LOG_LINES = 40
 _MESSAGES = 60

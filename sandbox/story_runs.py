@@ -16,7 +16,7 @@ from sandbox.slack_people import ANN
 from sandbox.storage_state import Stored
 from sandbox.telling import Amount, Check
 from sandbox.training import DOOMED, NEIGHBOUR, PROMOTED, RETRIED
-from shared.slack_text import volume
+from shared.slack.text import volume
 
 COPIES, UNDO = 10, "restore"
 _WANTED = f"{DOOMED.folder}artifacts/"

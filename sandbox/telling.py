@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sandbox.slack_view import view
-from shared.slack_text import volume
+from shared.slack.text import volume
 
 Snapshot = Mapping[str, Mapping[str, Any]]
 """What runs, by full name, each as `RunModel.snapshot` shows it."""

@@ -9,8 +9,8 @@ from functools import partial
 
 from shared.entry import Entry, approve, ask_undo, cancel
 from shared.errors import CloudError, Conflict, Gone, JournalError, Unavailable
-from shared.job import UNDOABLE
 from shared.journal import BUDGET_ENTRIES, Holds, Survey
+from shared.objects.job import UNDOABLE
 from shared.observe import observe
 from shared.watchdog import TRIES, Outcome, Watchdog
 

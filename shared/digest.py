@@ -12,19 +12,19 @@ from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
 
-from shared.audit_report import Report
+from shared.audit.report import Report
 from shared.blind import Voice
 from shared.burn import estimate
 from shared.entry import NEXT_PERIOD, Entry, Status, TargetRecord
 from shared.errors import CloudError, JournalError
-from shared.job import Job, Stage
 from shared.journal import BudgetState, Journal
-from shared.letter import Letter
 from shared.model import BudgetNotification
+from shared.objects.job import Job, Stage
 from shared.observe import each
 from shared.policy import Policy
 from shared.ports import World
-from shared.report_digest import Did, Spent, Week, digest
+from shared.report.digest import Did, Spent, Week, digest
+from shared.report.letter import Letter
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

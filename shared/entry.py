@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
-from shared import job as jobs
 from shared.burn import Burn
 from shared.model import Basis, BudgetNotification, Place
+from shared.objects import job as jobs
 from shared.record import Record
 
 SCHEMA = 1

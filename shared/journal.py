@@ -26,13 +26,13 @@ from urllib.parse import quote, unquote
 from pydantic import BaseModel, ValidationError
 
 from shared.blind import Voice, Watch
-from shared.conversation import Delivery, Request, Thread
 from shared.entry import SCHEMA, Entry
 from shared.errors import Conflict, JournalError
-from shared.ledger import Ledger
+from shared.objects.ledger import Ledger
 from shared.ports import Listed, StateBucket
 from shared.record import Record
 from shared.rights import Rights
+from shared.slack.conversation import Delivery, Request, Thread
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 _OPEN, _CLOSED, _BUDGETS, _HOLDS = "entries/", "closed/", "budgets/", "holds.json"

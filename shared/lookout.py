@@ -6,13 +6,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shared import report_blind as report
 from shared.blind import News, look
 from shared.errors import CloudError, Conflict, JournalError
 from shared.journal import Journal
-from shared.letter import Letter
 from shared.policy import Policy
 from shared.ports import World
+from shared.report import blind as report
+from shared.report.letter import Letter
 
 log = logging.getLogger(__name__)
 

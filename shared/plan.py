@@ -14,7 +14,7 @@ from shared.errors import UnsafePlan
 from shared.journal import Holds
 from shared.model import Resource
 from shared.policy import Limits, Protect, SlackRules
-from shared.select import Selector
+from shared.policy.select import Selector
 
 SHARE_APPLIES_FROM = 10
 """Below so many resources a share of them says nothing."""

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 
-from shared.job import Bucket, Tally
-from shared.slack_text import about, day, volume
+from shared.objects.job import Bucket, Tally
+from shared.slack.text import about, day, volume
 
 LISTED = "us-central1"
 """What a location without a price of its own is reckoned with; it is among the cheapest."""

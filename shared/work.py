@@ -14,13 +14,13 @@ from shared.actions import registry
 from shared.apply import Applier, step_of, taken_over
 from shared.entry import Drift, Entry, StepRecord, TargetRecord, UnseenRecord, backoff, open_due_steps, pause
 from shared.errors import UnsafePlan
-from shared.job import Job, step_key
 from shared.journal import BUDGET_ENTRIES
-from shared.letter import Letter
 from shared.model import BY_PROJECT, EVERYWHERE, Place, Resource
+from shared.objects.job import Job, step_key
 from shared.observe import View, observe
-from shared.outbox import Outbox, write
+from shared.report.letter import Letter
 from shared.session import Session
+from shared.slack.outbox import Outbox, write
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHIVE = ROOT / "terraform" / ".build" / "source.zip"
-ALLOWED = ("main.py", "requirements.txt", "functions/**/*.py", "shared/**/*.py", "shared/audit_page_assets/page.*")
+ALLOWED = ("main.py", "requirements.txt", "functions/**/*.py", "shared/**/*.py", "shared/audit/page_assets/page.*")
 """What may be in it, as patterns below the root; each has to match something."""
 
 _WHEN = (1980, 1, 1, 0, 0, 0)

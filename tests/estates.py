@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared import checks
-from shared.estate import Estate
-from shared.finding import Finding
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding
 from shared.model import Resource
 from shared.policy import Policy
 from tests.buckets import BUCKET_FACTS, Rule, state

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from shared.audit_report import (
+from shared.audit.finding import CATEGORIES, SEVERITIES, Finding, Saving
+from shared.audit.report import (
     Blank,
     Counts,
     Done,
@@ -22,7 +23,6 @@ from shared.audit_report import (
     levers,
     verdict,
 )
-from shared.finding import CATEGORIES, SEVERITIES, Finding, Saving
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 START = datetime(2026, 11, 1, 7, tzinfo=UTC)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+from shared.audit.seen import BudgetSeen, Execution, Stock, SubscriptionSeen, Usage
+from shared.audit.sight import Sight
 from shared.errors import CloudError, Gone
 from shared.model import Place
 from shared.ports import World
-from shared.seen import BudgetSeen, Execution, Stock, SubscriptionSeen, Usage
-from shared.sight import Sight
 
 T = TypeVar("T")
 

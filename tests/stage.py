@@ -11,13 +11,13 @@ from typing import Any
 
 from shared.actions import params_by_name
 from shared.by_hand import ByHand
-from shared.conversation import Request
-from shared.desk import Desk
 from shared.entry import Entry, TargetRecord
 from shared.journal import Journal
 from shared.model import NO_LABELS, BudgetNotification
 from shared.policy import Policy, parse
 from shared.ports import World
+from shared.slack.conversation import Request
+from shared.slack.desk import Desk
 from shared.watchdog import Watchdog
 from tests.doubles import NO_OBJECTS, Hooks, ManualClock, MemoryBucket, MemoryFleet, MemoryMessage, MemoryMessenger, MemoryTasks, scaling
 from tests.envelopes import ACCOUNT, BUDGET, PERIOD

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from shared.audit.estate import Estate, Need
+from shared.audit.gather import Gatherer, quietly
+from shared.audit.seen import BudgetSeen, SubscriptionSeen
+from shared.audit.sight import Sight
 from shared.errors import Denied
-from shared.estate import Estate, Need
-from shared.gather import Gatherer, quietly
 from shared.model import EVERYWHERE, Place, Resource
 from shared.ports import Seen, World
-from shared.seen import BudgetSeen, SubscriptionSeen
-from shared.sight import Sight
 from tests.buckets import BUCKET_FACTS
 from tests.doubles import MemoryFleet
 from tests.sight_double import MemorySight

@@ -9,14 +9,14 @@ from datetime import timedelta
 from typing import Any
 
 from shared.actions import params_by_name
-from shared.clean import Cleaner
 from shared.entry import Entry
-from shared.job import Job
-from shared.look import PORTION
 from shared.model import ObjectWritten, StorageObject
+from shared.objects.clean import Cleaner
+from shared.objects.job import Job
+from shared.objects.look import PORTION
+from shared.objects.runs import Watch
 from shared.policy import Policy, parse
 from shared.ports import World
-from shared.runs import Watch
 from shared.watchdog import Watchdog
 from tests.object_double import MemoryObjects
 from tests.stage import CHANNEL, PROJECT, Stage

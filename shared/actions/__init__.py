@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from shared.model import Resource, StorageObject
-from shared.select import Selector
+from shared.policy.select import Selector
 
 State = Mapping[str, Any]
 

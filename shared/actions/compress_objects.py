@@ -14,8 +14,8 @@ from pydantic import Field
 
 from shared.actions import Action
 from shared.actions.on_objects import PERMISSIONS, OnObjects
-from shared.fields import Bytes
 from shared.model import StorageObject
+from shared.policy.fields import Bytes
 from shared.ports import ENDINGS, PARTS, Compression
 
 COMPRESSED = (

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from shared.fields import BucketName, Bytes, Duration, Part, longer_than_nothing, show
+from shared.policy.fields import BucketName, Bytes, Duration, Part, longer_than_nothing, show
 
 PERMISSIONS = frozenset(
     {

@@ -13,8 +13,8 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from shared.estate import Estate, Need
-from shared.finding import Category, Finding, Severity
+from shared.audit.estate import Estate, Need
+from shared.audit.finding import Category, Finding, Severity
 from shared.model import Resource
 
 

@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
+from shared.audit.estate import Estate, Gap, Need
+from shared.audit.finding import Finding
 from shared.checks import Check
-from shared.estate import Estate, Gap, Need
-from shared.finding import Finding
 
 ROLES: Mapping[Need, str] = MappingProxyType(
     {

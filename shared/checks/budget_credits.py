@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding
 from shared.checks import Check
-from shared.estate import Estate
-from shared.finding import Finding
 
 
 def find(estate: Estate) -> Iterator[Finding]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding
+from shared.audit.seen import BudgetSeen
 from shared.checks import Check
 from shared.checks.spend_cap import looks_like_a_cap
-from shared.estate import Estate
-from shared.finding import Finding
 from shared.policy import BudgetRule
-from shared.seen import BudgetSeen
-from shared.slack_text import percent
+from shared.slack.text import percent
 
 
 def find(estate: Estate) -> Iterator[Finding]:

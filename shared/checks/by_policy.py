@@ -6,9 +6,9 @@ import shlex
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from shared.estate import Estate
+from shared.audit.estate import Estate
 from shared.model import Resource
-from shared.slack_text import percent
+from shared.slack.text import percent
 
 
 def steps(estate: Estate, resource: Resource) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding
 from shared.checks import Check
 from shared.entry import Drift, TargetRecord
-from shared.estate import Estate
-from shared.finding import Finding
-from shared.slack_text import stamp
+from shared.slack.text import stamp
 
 
 def find(estate: Estate) -> Iterator[Finding]:

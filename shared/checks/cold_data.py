@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
+from shared.audit.estate import Estate, Heap, Inventory
+from shared.audit.finding import Finding, Saving, severity_of
 from shared.checks import Check
 from shared.checks.in_buckets import buckets, does, old, partly, priced, rules, set_rules
-from shared.estate import Estate, Heap, Inventory
-from shared.finding import Finding, Saving, severity_of
 from shared.model import Resource
 from shared.prices_storage import MINIMUM, PER_CHANGE, PER_GIB_READ, at_rest
-from shared.slack_text import about, percent, plural, volume
+from shared.slack.text import about, percent, plural, volume
 
 WORTH = Decimal(1)
 """US dollars a month: what saves less is not told of."""

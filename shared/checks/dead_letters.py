@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding
+from shared.audit.seen import SubscriptionSeen, TopicSeen
 from shared.checks import Check
-from shared.estate import Estate
-from shared.finding import Finding
-from shared.seen import SubscriptionSeen, TopicSeen
-from shared.slack_text import plural
+from shared.slack.text import plural
 
 
 def find(estate: Estate) -> Iterator[Finding]:

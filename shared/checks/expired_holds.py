@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding
 from shared.checks import Check
-from shared.estate import Estate
-from shared.finding import Finding
-from shared.slack_text import stamp
+from shared.slack.text import stamp
 
 LATELY = timedelta(days=14)
 """Who held something longer ago has noticed."""

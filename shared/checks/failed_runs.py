@@ -7,15 +7,15 @@ from datetime import timedelta
 from decimal import Decimal
 from types import MappingProxyType
 
+from shared.audit.estate import Estate, Heap, Inventory, RunState
+from shared.audit.finding import Finding, Saving, severity_of
 from shared.checks import Check
 from shared.checks.in_buckets import buckets, partly, priced
-from shared.estate import Estate, Heap, Inventory, RunState
-from shared.fields import duration_text
-from shared.finding import Finding, Saving, severity_of
 from shared.model import Resource
-from shared.policy_artifacts import ArtifactRule
+from shared.policy.artifacts import ArtifactRule
+from shared.policy.fields import duration_text
 from shared.prices_storage import at_rest
-from shared.slack_text import plural, volume
+from shared.slack.text import plural, volume
 
 NAMED = 3
 """Runs that are named in the sentence."""

@@ -7,12 +7,12 @@ from decimal import Decimal
 
 from shared import prices
 from shared.actions.scale_to_zero import warm_instances
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding, Saving, severity_of
+from shared.audit.seen import USAGE_WINDOW
 from shared.checks import Check
 from shared.checks.by_policy import at, named, older_than, steps
-from shared.estate import Estate
-from shared.finding import Finding, Saving, severity_of
-from shared.seen import USAGE_WINDOW
-from shared.slack_text import about, plural
+from shared.slack.text import about, plural
 
 _MONTH = Decimal(prices.HOURS_A_MONTH * 3600)
 _WINDOW = Decimal(int(USAGE_WINDOW.total_seconds()))

@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from shared.estate import Estate, Heap, Inventory
+from shared.audit.estate import Estate, Heap, Inventory
+from shared.audit.seen import StockKind
 from shared.model import Resource
 from shared.prices_storage import LISTED, PER_GIB_MONTH
-from shared.seen import StockKind
 
 
 def buckets(estate: Estate) -> Iterator[Resource]:

@@ -8,12 +8,12 @@ from datetime import timedelta
 from decimal import Decimal
 
 from shared import prices
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding
+from shared.audit.seen import Execution
 from shared.checks import Check
-from shared.estate import Estate
-from shared.finding import Finding
 from shared.model import Resource
-from shared.seen import Execution
-from shared.slack_text import about, plural, stamp
+from shared.slack.text import about, plural, stamp
 
 LONG = timedelta(hours=24)
 LONG_WITH_GPU = timedelta(hours=6)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding
 from shared.checks import Check
 from shared.checks.by_policy import at, named
-from shared.estate import Estate
-from shared.finding import Finding
 from shared.model import Resource
 
 

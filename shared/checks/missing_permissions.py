@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from shared.actions import registry
 from shared.actions.on_objects import PERMISSIONS as ON_OBJECTS
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding
 from shared.checks import Check
-from shared.estate import Estate
-from shared.finding import Finding
 from shared.rights import EVERY, Rights
-from shared.slack_text import stamp
+from shared.slack.text import stamp
 
 OLD = 3 * EVERY
 ROLE = "costWatchdog"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding
 from shared.checks import Check
 from shared.checks.in_buckets import buckets, held, rules, set_rules
-from shared.estate import Estate
-from shared.finding import Finding
-from shared.slack_text import volume
+from shared.slack.text import volume
 
 LARGE = 2**30
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shared import prices
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding
 from shared.checks import Check
 from shared.checks.by_policy import at, named
-from shared.estate import Estate
-from shared.finding import Finding
-from shared.slack_text import about
+from shared.slack.text import about
 
 SERVERS_DEFAULT = 100
 """What a revision's maximum is where none is set: https://cloud.google.com/run/docs/configuring/max-instances"""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding
 from shared.checks import Check
-from shared.estate import Estate
-from shared.finding import Finding
-from shared.slack_text import stamp
+from shared.slack.text import stamp
 
 LATE = timedelta(hours=1)
 """The tick comes every minute, and remembers its looks every ten."""

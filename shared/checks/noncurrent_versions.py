@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding, Saving, severity_of
 from shared.checks import Check
 from shared.checks.in_buckets import buckets, held, priced, rules, set_rules
-from shared.estate import Estate
-from shared.finding import Finding, Saving, severity_of
 from shared.prices_storage import at_rest
-from shared.slack_text import volume
+from shared.slack.text import volume
 
 WORTH = Decimal(1)
 _ENDED_BY = ("daysSinceNoncurrentTime", "numNewerVersions", "noncurrentTimeBefore")

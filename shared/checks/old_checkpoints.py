@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding, Saving, severity_of
 from shared.checks import Check
 from shared.checks.in_buckets import buckets, partly, priced
-from shared.estate import Estate
-from shared.finding import Finding, Saving, severity_of
 from shared.prices_storage import at_rest
-from shared.slack_text import plural, volume
+from shared.slack.text import plural, volume
 
 SHARE = Decimal("0.1")
 """What compressing weights is reckoned to save: floating-point numbers hardly repeat. An assumption; optimizer states and sparse tensors give more."""

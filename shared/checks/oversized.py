@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from shared import prices
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding, Saving, severity_of
+from shared.audit.seen import USAGE_WINDOW, Usage
 from shared.checks import Check
 from shared.checks.by_policy import at, named
-from shared.estate import Estate
-from shared.finding import Finding, Saving, severity_of
 from shared.model import Resource
-from shared.seen import USAGE_WINDOW, Usage
-from shared.slack_text import about
+from shared.slack.text import about
 
 LITTLE = 1 / 3
 """A share of a limit below which half of it would do, with room to spare."""

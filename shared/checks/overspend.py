@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding
 from shared.burn import SILENT, estimate, month_end
 from shared.checks import Check
-from shared.estate import Estate
-from shared.finding import Finding
 from shared.journal import BudgetState
 from shared.policy import BudgetRule
-from shared.slack_text import about, date, percent
+from shared.slack.text import about, date, percent
 
 
 def find(estate: Estate) -> Iterator[Finding]:

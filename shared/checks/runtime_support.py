@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from types import MappingProxyType
 
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding
 from shared.checks import Check
-from shared.estate import Estate
-from shared.finding import Finding
 
 ENDS: Mapping[str, tuple[date, date]] = MappingProxyType(
     {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding
 from shared.blind import look
 from shared.checks import Check
-from shared.estate import Estate
-from shared.finding import Finding
 from shared.policy import ANY_BUDGET
-from shared.slack_text import stamp
+from shared.slack.text import stamp
 
 
 def find(estate: Estate) -> Iterator[Finding]:

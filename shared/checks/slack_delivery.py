@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding
 from shared.checks import Check
-from shared.estate import Estate
-from shared.finding import Finding
-from shared.slack_text import plural, stamp
+from shared.slack.text import plural, stamp
 
 PASSES = timedelta(hours=1)
 """An outage of Slack's own is over by then."""

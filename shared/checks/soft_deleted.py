@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Iterator
 from decimal import Decimal
 
+from shared.audit.estate import Estate
+from shared.audit.finding import MEDIUM_FROM, Finding
 from shared.checks import Check
 from shared.checks.in_buckets import buckets, held, priced
-from shared.estate import Estate
-from shared.finding import MEDIUM_FROM, Finding
 from shared.prices_storage import at_rest
-from shared.slack_text import about, plural, volume
+from shared.slack.text import about, plural, volume
 
 WORTH = Decimal(5)
 """US dollars a month."""

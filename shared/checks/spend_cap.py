@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding
+from shared.audit.seen import BudgetSeen
 from shared.checks import Check
-from shared.estate import Estate
-from shared.finding import Finding
-from shared.seen import BudgetSeen
 
 CLOUD_RUN = "services/152E-C115-5142"
 """Cloud Run in the Cloud Billing Catalog: https://cloud.google.com/billing/docs/reference/rest/v1/services/list"""

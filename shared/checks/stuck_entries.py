@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding
 from shared.checks import Check
 from shared.entry import Entry
 from shared.errors import JournalError
-from shared.estate import Estate
-from shared.finding import Finding
-from shared.report_parts import shell
-from shared.slack_text import plural, stamp
+from shared.report.parts import shell
+from shared.slack.text import plural, stamp
 
 ATTEMPTS = 5
 """After so many attempts in a row, chance is not the reason."""

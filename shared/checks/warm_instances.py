@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from shared import prices
 from shared.actions.scale_to_zero import warm_instances
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding, Saving, severity_of
 from shared.checks import Check
 from shared.checks.by_policy import at, named, steps
-from shared.estate import Estate
-from shared.finding import Finding, Saving, severity_of
 from shared.model import Resource
-from shared.slack_text import about, plural
+from shared.slack.text import about, plural
 
 
 def find(estate: Estate) -> Iterator[Finding]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shared import prices
+from shared.audit.estate import Estate
+from shared.audit.finding import Finding, Saving, severity_of
 from shared.checks import Check
 from shared.checks.by_policy import at, named, steps
-from shared.estate import Estate
-from shared.finding import Finding, Saving, severity_of
-from shared.slack_text import about, plural
+from shared.slack.text import about, plural
 
 
 def find(estate: Estate) -> Iterator[Finding]:

@@ -11,18 +11,18 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from shared.audit.seen import BudgetSeen
 from shared.cloud.channel import connect
 from shared.cloud.errors import translated
 from shared.cloud.lazy import Lazy
 from shared.cloud.run_calls import read_options
 from shared.model import Basis
-from shared.seen import BudgetSeen
 
 _PAGE = 100  # the most that the API gives
 
 
 class BillingBudgets:
-    """Fulfils `shared.sight.Budgets`. All methods may be called from several threads."""
+    """Fulfils `shared.audit.sight.Budgets`. All methods may be called from several threads."""
 
     def __init__(self, emulator: str | None = None, billing_emulator: str | None = None) -> None:
         """Nothing is connected before the first call.

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.audit.seen import USAGE_WINDOW, Stock, StockKind, Usage
 from shared.cloud.channel import connect
 from shared.cloud.errors import translated
 from shared.cloud.lazy import Lazy
 from shared.cloud.run_calls import read_options
-from shared.seen import USAGE_WINDOW, Stock, StockKind, Usage
 
 _PAGE = 10_000
 _SERVICE = ("resource.labels.service_name", "resource.labels.location")
@@ -67,7 +67,7 @@ _UNDELIVERED = _Query(
 
 
 class CloudMonitoring:
-    """Fulfils `shared.sight.Metrics`. All methods may be called from several threads."""
+    """Fulfils `shared.audit.sight.Metrics`. All methods may be called from several threads."""
 
     def __init__(self, emulator: str | None = None) -> None:
         """Nothing is connected before the first call.

@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
+from shared.audit.seen import Execution
 from shared.cloud import run_calls
 from shared.cloud.channel import connect
 from shared.cloud.errors import translated
 from shared.cloud.lazy import Lazy
 from shared.cloud.run_containers import template_facts
 from shared.model import Place
-from shared.seen import Execution
 
 
 class CloudRunExecutions:
-    """Fulfils `shared.sight.Executions`. All methods may be called from several threads."""
+    """Fulfils `shared.audit.sight.Executions`. All methods may be called from several threads."""
 
     def __init__(self, emulator: str | None = None) -> None:
         """Nothing is connected before the first call.

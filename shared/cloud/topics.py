@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from shared.audit.seen import SubscriptionSeen
 from shared.cloud.errors import translated
 from shared.cloud.lazy import Lazy
 from shared.cloud.run_calls import read_options
-from shared.seen import SubscriptionSeen
 
 PUBLISHING = frozenset({"roles/pubsub.publisher", "roles/pubsub.editor", "roles/pubsub.admin"})
 """The roles on a topic that let their members publish: https://cloud.google.com/pubsub/docs/access-control#roles."""
 
 
 class PubSubTopics:
-    """Fulfils `shared.sight.Topics`. All methods may be called from several threads."""
+    """Fulfils `shared.audit.sight.Topics`. All methods may be called from several threads."""
 
     def __init__(self) -> None:
         """Nothing is connected before the first call; which server is asked, Google's clients read from their environment."""

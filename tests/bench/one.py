@@ -34,9 +34,9 @@ def watchdog() -> float:
 def audit() -> tuple[float, dict[str, object]]:
     """One audit of everything, as the function makes it."""
     from functions import wiring
-    from shared.audit import Question
-    from shared.audit import audit as look
-    from shared.audit_text import render
+    from shared.audit.audit import Question
+    from shared.audit.audit import audit as look
+    from shared.audit.text import render
 
     found = wiring.settings()
     begun = time.perf_counter()

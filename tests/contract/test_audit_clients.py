@@ -16,6 +16,7 @@ from google.type import date_pb2, money_pb2
 from sandbox.cloud import ARTIFACTS_BUCKET, BILLING_ACCOUNT, PROJECT, PROJECT_NUMBER, Sandbox
 from sandbox.faults import Fault
 from sandbox.pubsub_admin import GOOGLE
+from shared.audit.seen import Execution, Stock, SubscriptionSeen, Usage
 from shared.cloud.budgets import BillingBudgets
 from shared.cloud.channel import connect
 from shared.cloud.metrics import CloudMonitoring
@@ -24,7 +25,6 @@ from shared.cloud.run_executions import CloudRunExecutions
 from shared.cloud.topics import PubSubTopics
 from shared.errors import Denied, Gone, Refused, Unavailable
 from shared.model import Place
-from shared.seen import Execution, Stock, SubscriptionSeen, Usage
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -25,7 +25,7 @@ from sandbox.estate import BUDGET_ID
 from sandbox.functions import BUDGET_ALERT, SERVICES, Deployment, Function, Functions, tick
 from sandbox.scene import letters
 from sandbox.slack_people import ANN
-from shared.audit_report import schema
+from shared.audit.report import schema
 from terraform import archive
 from terraform.archive import build as archive_of
 from tests.e2e.harness import wait_until

@@ -17,7 +17,7 @@ from functions import audit_command, wiring
 from sandbox.cloud import PROJECT, ROOT, Sandbox
 from sandbox.estate import BUDGET_ID
 from sandbox.faults import Fault
-from shared.audit_report import schema
+from shared.audit.report import schema
 from shared.errors import SettingsError
 from tests.e2e.harness import InProcess, forget
 

@@ -11,13 +11,15 @@ from typing import Any
 import jsonschema
 import pytest
 
-from shared import audit_slack, audit_text, checks
-from shared.audit import Question, audit
-from shared.audit_report import Report, schema
+from shared import checks
+from shared.audit import slack as audit_slack
+from shared.audit import text as audit_text
+from shared.audit.audit import Question, audit
+from shared.audit.estate import Estate
+from shared.audit.finding import CATEGORIES, Finding, Saving
+from shared.audit.report import Report, schema
 from shared.checks import Check
 from shared.errors import Denied
-from shared.estate import Estate
-from shared.finding import CATEGORIES, Finding, Saving
 from tests.reports import a_simulation
 from tests.stage import IDLE_80, NOTIFY_50, PROJECT, STOPPED_100, a_policy
 from tests.survey import Survey
@@ -163,7 +165,7 @@ def money(monkeypatch: pytest.MonkeyPatch) -> None:
     check = Check("money", "serving", "warm instances", frozenset({"resources"}), find)
     registry = {"money": check}
     monkeypatch.setattr(checks, "registry", lambda: registry)
-    monkeypatch.setattr("shared.audit.registry", lambda: registry)
+    monkeypatch.setattr("shared.audit.audit.registry", lambda: registry)
 
 
 @pytest.mark.usefixtures("money")

@@ -10,9 +10,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from shared import charts
-from shared.audit_page import render
-from shared.audit_report import Lever, Spent
+from shared.audit import charts
+from shared.audit.page import render
+from shared.audit.report import Lever, Spent
 from tests.reports import DAY, NOW, START, a_finding, a_report, a_spend
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&</script><!--"

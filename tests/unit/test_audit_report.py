@@ -10,8 +10,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from shared.audit_report import Counts, Report, counted, in_order, levers, schema, verdict
-from shared.finding import Finding, Saving, severity_of
+from shared.audit.finding import Finding, Saving, severity_of
+from shared.audit.report import Counts, Report, counted, in_order, levers, schema, verdict
 
 
 def a_finding(resource: str, severity: str = "medium", monthly: object = None, **more: Any) -> Finding:

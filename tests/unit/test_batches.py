@@ -10,9 +10,9 @@ from itertools import repeat
 
 import pytest
 
-from shared.batches import IN_FLIGHT, ROUNDS, Batches
 from shared.errors import Denied, Unavailable
 from shared.model import StorageObject
+from shared.objects.batches import IN_FLIGHT, ROUNDS, Batches
 from shared.ports import BATCH, DONE, Answer
 from tests.doubles import ManualClock
 

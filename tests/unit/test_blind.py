@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared import report_blind as report
 from shared.blind import LOOK_EVERY, News, Silence, Voice, Watch, look
 from shared.errors import EventRejected, Unavailable
-from shared.letter import Letter
 from shared.policy import Policy
+from shared.report import blind as report
+from shared.report.letter import Letter
 from tests.envelopes import ACCOUNT, BUDGET
 from tests.stage import NEXT_PERIOD, NOTIFY_50, Crash, Stage, a_notification, a_policy
 from tests.unit.test_report import ANY_TEXT, HOSTILE, check_letter, golden

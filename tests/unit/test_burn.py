@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.burn import DAY, HORIZON, Burn, Reach, Rise, estimate, month_end
-from shared.burn_text import sentences
 from shared.journal import SeriesPoint
 from shared.model import BudgetNotification
+from shared.report.burn import sentences
 
 START = datetime(2026, 11, 1, 7, tzinfo=UTC)
 END = datetime(2026, 12, 1, 8, tzinfo=UTC)

@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from shared.estate import Gap, JournalSeen
+from shared.audit.estate import Gap, JournalSeen
+from shared.audit.seen import BudgetSeen, SubscriptionSeen, TopicSeen
 from shared.journal import BudgetState, SeriesPoint
-from shared.seen import BudgetSeen, SubscriptionSeen, TopicSeen
 from tests.estates import DAY, NOW, POLICY, an_estate, found, told
 from tests.stage import IDLE_80, PROJECT, a_policy
 

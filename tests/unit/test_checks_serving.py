@@ -7,9 +7,9 @@ from decimal import Decimal
 import pytest
 
 from shared import checks
+from shared.audit.estate import Reach
+from shared.audit.seen import Execution, Usage
 from shared.checks import by_policy
-from shared.estate import Reach
-from shared.seen import Execution, Usage
 from tests.estates import DAY, NOW, POLICY, a_bucket, a_pool, a_service, an_estate, found, told
 from tests.stage import HERE, IDLE_80, NOTIFY_50, PROJECT, a_policy, full_name
 

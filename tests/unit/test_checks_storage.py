@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from shared.estate import Heap, Inventory, RunSeen, RunState
-from shared.seen import Stock
+from shared.audit.estate import Heap, Inventory, RunSeen, RunState
+from shared.audit.seen import Stock
 from tests.buckets import delete, move
 from tests.estates import DAY, GIB, NOW, TIB, a_bucket, an_estate, found, told
 from tests.yard import RUNS, a_rule, the_policy

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
+from shared.audit.estate import Gap, JournalSeen, Need
+from shared.audit.finding import is_command
+from shared.audit.seen import SubscriptionSeen, TopicSeen
 from shared.blind import Voice, Watch
 from shared.checks.topic_publisher import GOOGLE
-from shared.conversation import Delivery, Outage
 from shared.entry import Drift, Entry, MessageRecord, StepRecord, TargetRecord, UnseenRecord, UseRecord
 from shared.errors import JournalError
-from shared.estate import Gap, JournalSeen, Need
-from shared.finding import is_command
-from shared.job import Job
 from shared.journal import Holds
+from shared.objects.job import Job
 from shared.rights import Rights
-from shared.seen import SubscriptionSeen, TopicSeen
+from shared.slack.conversation import Delivery, Outage
 from tests.estates import DAY, NOW, POLICY, a_bucket, a_service, an_estate, found, told
 from tests.stage import IDLE_80, PROJECT, a_policy, full_name
 

@@ -13,8 +13,8 @@ import pytest
 
 from shared.entry import Entry
 from shared.errors import CloudError, Denied, Gone, Refused, Unavailable
-from shared.job import rule_id
-from shared.ledger import Ledger
+from shared.objects.job import rule_id
+from shared.objects.ledger import Ledger
 from shared.session import Session
 from tests.yard import DAY, HOUR, RUNS, Yard, a_rule, the_policy
 

@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator
 from functions import __main__ as cli
 from functions import triggers, wiring
 from shared.errors import Denied, SettingsError, Unavailable
-from shared.policy_text import read
+from shared.policy.text import read
 from tests.cloud_events import EMBEDDER, PAYMENTS, RERANKER, a_stage, budget_event
 from tests.stage import Crash, Stage
 from tests.yard import DAY, Yard, a_rule, the_policy

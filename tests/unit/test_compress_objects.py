@@ -12,12 +12,12 @@ from typing import get_args
 
 import pytest
 
-from shared import batches as batches_module
 from shared.actions.compress_objects import ACTION, COMPRESSED, Compressible, Params
-from shared.batches import LONG, ROUNDS, Batches
-from shared.duty import batch_of, compression_of
-from shared.job import Job
 from shared.model import StorageObject
+from shared.objects import batches as batches_module
+from shared.objects.batches import LONG, ROUNDS, Batches
+from shared.objects.duty import batch_of, compression_of
+from shared.objects.job import Job
 from shared.policy import Policy
 from shared.ports import BATCH, DONE, ENDINGS, GOES_ON, NO_TIME, Answer, Compression
 from shared.session import LEASE, WRITE_MARGIN

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from shared.actions.delete_noncurrent import ACTION, Noncurrent, Params
 from shared.errors import Gone, Unavailable
-from shared.job import Job
 from shared.model import StorageObject
+from shared.objects.job import Job
 from shared.policy import Policy, parse
 from shared.report import outcome_text
 from tests.stage import Crash, a_policy

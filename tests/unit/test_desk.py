@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from shared.burn import month_end
-from shared.conversation import REMEMBERED, TOO_LATE, Delivery, Outage, thread_name
-from shared.desk import ANSWERABLE, GIVE_UP, SPARE
 from shared.errors import Conflict, Denied, Refused, Unavailable
+from shared.slack.conversation import REMEMBERED, TOO_LATE, Delivery, Outage, thread_name
+from shared.slack.desk import ANSWERABLE, GIVE_UP, SPARE
 from tests.doubles import scaling
 from tests.envelopes import PERIOD
 from tests.stage import ANN, BEN, CHANNEL, HERE, IDLE_80, NOTIFY_50, STOPPED, Crash, Stage, a_notification, a_policy, full_name

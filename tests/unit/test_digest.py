@@ -16,17 +16,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared import digest as gathering
-from shared.audit import Question, audit
-from shared.audit_report import Blank, Report, counted, in_order, levers, verdict
+from shared.audit.audit import Question, audit
+from shared.audit.finding import CATEGORIES, SEVERITIES, Finding, Saving
+from shared.audit.report import Blank, Report, counted, in_order, levers, verdict
 from shared.burn import Burn, Reach, Rise
 from shared.digest import Digest, key_of
 from shared.entry import Drift, Entry, Undo
 from shared.errors import Denied, JournalError, Unavailable
-from shared.finding import CATEGORIES, SEVERITIES, Finding, Saving
-from shared.job import Bucket, ClassTally, Job, Tally
 from shared.journal import BudgetState, SeriesPoint
-from shared.letter import Letter
-from shared.report_digest import Did, Spent, Week, digest, owner
+from shared.objects.job import Bucket, ClassTally, Job, Tally
+from shared.report.digest import Did, Spent, Week, digest, owner
+from shared.report.letter import Letter
 from tests.reports import a_finding, a_report
 from tests.stage import CHANNEL, IDLE_80, NEXT_PERIOD, NOTIFY_50, PROJECT, STOPPED_100, Crash, Stage, a_policy
 from tests.survey import Survey

@@ -7,14 +7,14 @@ from types import MappingProxyType
 
 import pytest
 
-from shared import duty
 from shared.actions import registry
 from shared.actions.delete_noncurrent import Noncurrent
 from shared.actions.notify import ACTION as NOTIFY
-from shared.duty import duty_of, protection
-from shared.job import Job
 from shared.model import BucketFacts
-from shared.verdict import LeftAlone
+from shared.objects import duty
+from shared.objects.duty import duty_of, protection
+from shared.objects.job import Job
+from shared.objects.verdict import LeftAlone
 from tests.stage import PROJECT
 from tests.yard import DAY, HOUR, RUNS, Yard, a_rule, the_policy
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from shared import fields
-from shared.fields import Bytes, Duration, Labels, LabelValues, ServiceGlob, Share
+from shared.policy import fields
+from shared.policy.fields import Bytes, Duration, Labels, LabelValues, ServiceGlob, Share
 
 
 class All(BaseModel):

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared.audit.estate import Gap, Need
+from shared.audit.gather import Gatherer
+from shared.audit.regions import REGIONS
+from shared.audit.seen import Execution, Stock, Usage
 from shared.errors import Denied, Gone, Unavailable
-from shared.estate import Gap, Need
-from shared.gather import Gatherer
 from shared.model import EVERYWHERE, Place, Resource
 from shared.ports import Seen, World
-from shared.regions import REGIONS
-from shared.seen import Execution, Stock, Usage
 from tests.stage import HERE, IDLE_80, NOTIFY_50, PROJECT, STOPPED_100, THERE, a_policy, full_name
 from tests.survey import ACCOUNT, ALL, BUDGET, DEAD, TASKS, TOPIC, Survey
 from tests.yard import RUNS

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from shared import inventory
+from shared.audit import inventory
+from shared.audit.estate import Heap, Inventory
 from shared.errors import Denied
-from shared.estate import Heap, Inventory
 from tests.yard import DAY, GIB, RUNS, Yard, a_rule, the_policy
 
 FINISHED = "{object: meta.yaml, has: {status: 3}}"

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.entry import FAR, Entry
-from shared.job import (
-    CALLED_OFF,
+from shared.model import BucketFacts
+from shared.objects.job import (
+    CAN_BE_CALLED_OFF,
     ENDED,
     UNDOABLE,
     Bucket,
@@ -35,7 +36,6 @@ from shared.job import (
     siblings,
     step_key,
 )
-from shared.model import BucketFacts
 
 NOW = datetime(2026, 11, 24, 14, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -159,11 +159,11 @@ def test_only_what_a_limit_refused_can_be_approved(stage: Stage) -> None:
 def test_only_what_changed_nothing_yet_can_be_called_off(stage: Stage) -> None:
     """What was to be deleted stays on record."""
     job = a_job(stage=stage, reason="503", due_at=NOW, tally=TALLY)
-    expected = job.but(stage="cancelled", decided_by="ann", decided_at=NOW, due_at=None, reason="") if stage in CALLED_OFF else job
+    expected = job.but(stage="cancelled", decided_by="ann", decided_at=NOW, due_at=None, reason="") if stage in CAN_BE_CALLED_OFF else job
     if stage == "working":
         expected = job.but(stopping="called off by ann", decided_by="ann", decided_at=NOW, due_at=None)
     assert cancel(job, by="ann", now=NOW) == expected
-    if stage in CALLED_OFF:
+    if stage in CAN_BE_CALLED_OFF:
         begun = job.but(portions=(HALF.but(begun=True),))
         assert cancel(begun, by="ann", now=NOW) == begun.but(
             stage="done", decided_by="ann", decided_at=NOW, due_at=None, reason="called off by ann"

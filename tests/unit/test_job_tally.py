@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.job import ClassTally, Tally, added
 from shared.model import StorageObject
+from shared.objects.job import ClassTally, Tally, added
 
 NOW = datetime(2026, 11, 24, 14, tzinfo=UTC)
 MINIMUM = {"NEARLINE": timedelta(days=30), "COLDLINE": timedelta(days=90)}

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from shared.errors import UnsafePlan
-from shared.job import ClassTally, Job, Tally
-from shared.ledger import Ledger, Position, raise_if_too_large, raise_if_too_many, raise_if_too_much
-from shared.policy_artifacts import ArtifactLimits
+from shared.objects.job import ClassTally, Job, Tally
+from shared.objects.ledger import Ledger, Position, raise_if_too_large, raise_if_too_many, raise_if_too_much
+from shared.policy.artifacts import ArtifactLimits
 
 NOW = datetime(2026, 11, 24, 14, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -11,10 +11,10 @@ from itertools import cycle
 import pytest
 
 from shared.actions.delete_noncurrent import Noncurrent, Params
-from shared.duty import Duty, RunDuty, StepDuty
-from shared.job import ClassTally, Job, Sign
-from shared.look import Look
-from shared.verdict import LeftAlone
+from shared.objects.duty import Duty, RunDuty, StepDuty
+from shared.objects.job import ClassTally, Job, Sign
+from shared.objects.look import Look
+from shared.objects.verdict import LeftAlone
 from tests.yard import DAY, RUNS, Yard, a_rule, the_policy
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import JournalError
-from shared.manifest import pack, unpack
 from shared.model import StorageObject
+from shared.objects.manifest import pack, unpack
 
 NOW = datetime(2026, 11, 24, 14, tzinfo=UTC)
 NAME = "manifests/run-1/00000-0123abcd.jsonl.gz"

@@ -9,8 +9,8 @@ import pytest
 
 from functions import triggers, wiring
 from shared.errors import CloudError, Denied, EventRejected, Refused, Unavailable
-from shared.job import Sign
-from shared.runs import Watch
+from shared.objects.job import Sign
+from shared.objects.runs import Watch
 from tests.cloud_events import object_event
 from tests.stage import Crash
 from tests.yard import RUNS, Yard, a_rule, the_policy

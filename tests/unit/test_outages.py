@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import pytest
 
-from shared.backlog import MANY, Backlog
-from shared.conversation import Delivery, Outage
 from shared.errors import Conflict, Denied, Unavailable
-from shared.letter import Letter
-from shared.outages import SORTED_OUT, Outages
 from shared.report import outcome_text
+from shared.report.letter import Letter
+from shared.slack.backlog import MANY, Backlog
+from shared.slack.conversation import Delivery, Outage
+from shared.slack.outages import SORTED_OUT, Outages
 from tests.stage import CHANNEL, IDLE_80, NOTIFY_50, Stage, a_policy
 
 

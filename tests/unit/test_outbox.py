@@ -9,9 +9,9 @@ import pytest
 
 from shared.entry import Entry, MessageRecord
 from shared.errors import Refused, Unavailable
-from shared.outbox import Outbox
 from shared.ports import Posted, World
 from shared.session import Session
+from shared.slack.outbox import Outbox
 from tests.doubles import NO_OBJECTS, MemoryMessenger
 from tests.stage import CHANNEL, NOTIFY_50, Crash, Stage, a_policy
 

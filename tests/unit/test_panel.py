@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.slack_blocks import check_blocks
 from shared.errors import Refused
-from shared.panel import MENU, choice, decides, of_entry
+from shared.slack.panel import MENU, choice, decides, of_entry
 from tests.doubles import MemoryMessage
 from tests.stage import ANN, HERE, IDLE_80, NOTIFY_50, STOPPED, Stage, a_policy, full_name
 from tests.yard import Yard, a_rule, the_policy

@@ -17,7 +17,7 @@ from shared.journal import Holds
 from shared.model import Resource
 from shared.plan import Guard, Plan
 from shared.policy import Limits, Protect
-from shared.select import Selector
+from shared.policy.select import Selector
 from tests.doubles import POOL_FACTS, SERVICE_FACTS, ManualClock, scaling
 from tests.stage import PROJECT, full_name
 

@@ -15,14 +15,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shared import policy_text
 from shared.errors import SettingsError
-from shared.fields import Duration
 from shared.model import BudgetNotification, Resource
 from shared.policy import BudgetRule, Limits, Policy, Protect, Scope, SlackRules, Step, Use, parse, reached, schema
-from shared.policy_artifacts import READY_MADE, ArtifactLimits, ArtifactRule, Condition, overlap
-from shared.policy_text import read, read_generated
-from shared.select import Selector
+from shared.policy import text as policy_text
+from shared.policy.artifacts import READY_MADE, ArtifactLimits, ArtifactRule, Condition, overlap
+from shared.policy.fields import Duration
+from shared.policy.select import Selector
+from shared.policy.text import read, read_generated
 
 SHIPPED = Path(__file__).parents[2] / "policy.yaml"
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.job import Bucket, Tally, added
 from shared.model import StorageObject
+from shared.objects.job import Bucket, Tally, added
 from shared.prices_storage import LISTED, MINIMUM, PER_GIB_MONTH, saving
 
 GIB = 2**30

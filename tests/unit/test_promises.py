@@ -19,15 +19,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from shared.actions import params_by_name
-from shared.backlog import Backlog
 from shared.by_hand import ByHand
-from shared.conversation import Request
-from shared.desk import Desk
 from shared.entry import UNSETTLED, Entry
 from shared.errors import Conflict, Denied, EventRejected, Gone, Unavailable
 from shared.model import BudgetNotification, Place
 from shared.policy import Policy, parse
 from shared.ports import World
+from shared.slack.backlog import Backlog
+from shared.slack.conversation import Request
+from shared.slack.desk import Desk
 from shared.watchdog import Watchdog
 from tests.doubles import NO_OBJECTS, Hooks, ManualClock, MemoryBucket, MemoryFleet, MemoryMessenger, MemoryTasks, scaling
 

@@ -21,9 +21,9 @@ from sandbox.slack_blocks import check_blocks, too_long
 from shared import report
 from shared.burn import Burn, Reach, Rise
 from shared.entry import Drift, Entry, StepRecord, StepState, TargetRecord, Undo, UnseenRecord, UntouchedRecord, UseRecord
-from shared.letter import Letter
 from shared.model import BudgetNotification
-from shared.slack_text import HEADER, TEXT, size
+from shared.report.letter import Letter
+from shared.slack.text import HEADER, TEXT, size
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 NOW = datetime(2026, 11, 12, 8, 15, tzinfo=UTC)

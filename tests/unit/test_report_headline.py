@@ -14,15 +14,17 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from shared import panel, report, report_jobs
-from shared.conversation import Outage, Thread, thread_name
+from shared import report
 from shared.entry import Drift, Entry, MessageRecord, TargetRecord, Undo
 from shared.journal import BudgetState, Holds, SeriesPoint
-from shared.letter import Letter
-from shared.report_headline import headline
-from shared.report_status import status
-from shared.slack_command import HELP
-from shared.slack_text import TEXT, size, verbatim
+from shared.report import jobs as report_jobs
+from shared.report.headline import headline
+from shared.report.letter import Letter
+from shared.report.status import status
+from shared.slack import panel
+from shared.slack.command import HELP
+from shared.slack.conversation import Outage, Thread, thread_name
+from shared.slack.text import TEXT, size, verbatim
 from tests.unit import test_report_jobs as runs
 from tests.unit.test_report import (
     ENTRIES,

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared import report_jobs as report
 from shared.entry import Entry
-from shared.job import Bucket, ClassTally, Job, Portion, Remainder, Sign, Tally
-from shared.letter import Letter
 from shared.model import BudgetNotification
-from shared.report_jobs_parts import MANNERS
+from shared.objects.job import Bucket, ClassTally, Job, Portion, Remainder, Sign, Tally
+from shared.report import jobs as report
+from shared.report.job_parts import MANNERS
+from shared.report.letter import Letter
 from tests.unit.test_report import ANY_TEXT, HOSTILE, check_letter, golden, notification
 
 GIB = 2**30

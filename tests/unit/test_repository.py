@@ -194,9 +194,16 @@ def test_the_map_of_the_code() -> None:
     """Every module has one line, and no line points nowhere."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     listed = re.findall(r"^- `([\w/]+\.py)`: \S", text, flags=re.MULTILINE)
-    there = {path for path in modules("functions", "shared", "sandbox", "terraform") if not path.endswith("__init__.py")}
+    there = {
+        path for path in modules("functions", "shared", "sandbox", "terraform") if not path.endswith("__init__.py") or says_something(path)
+    }
     assert len(listed) == len(set(listed))
-    assert set(listed) == there | {"main.py", "shared/actions/__init__.py", "shared/checks/__init__.py"}
+    assert set(listed) == there | {"main.py"}
+
+
+def says_something(path: str) -> bool:
+    """Whether a module has more than a docstring."""
+    return len(ast.parse((ROOT / path).read_text(encoding="utf-8")).body) > 1
 
 
 def anchors(text: str) -> set[str]:
@@ -222,17 +229,18 @@ def test_links_lead_somewhere(file: Path) -> None:
 
 
 def test_every_module_stands_in_a_layer() -> None:
-    """import-linter only enforces what it is told of."""
+    """import-linter only enforces what it is told of; the adapters have a contract of their own."""
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     layers = config["tool"]["importlinter"]["contracts"][0]["layers"]
     placed = {name for layer in layers for name in re.findall(r"[\w.]+", layer)}
     there = {
-        path.removesuffix(".py").replace("/", ".")
+        path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for path in modules("shared")
-        if path.count("/") == 1 and not path.endswith("__init__.py")
+        if says_something(path) and not path.startswith("shared/cloud/")
     }
-    assert there - placed == OUTSIDE_THE_LAYERS
-    assert {name for name in placed if not (ROOT / name.replace(".", "/")).exists()} <= there
+    within = {name for name in there if name in placed or name.rpartition(".")[0] in placed}
+    assert there - within == OUTSIDE_THE_LAYERS
+    assert placed - {"functions"} <= there
 
 
 def test_every_event_is_used() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.conversation import thread_name
 from shared.policy import SlackRules
+from shared.slack.conversation import thread_name
 from tests.doubles import MemoryMessage
 from tests.stage import CHANNEL, IDLE_80, STOPPED, Stage, a_notification, a_policy
 from tests.yard import RUNS, Yard, the_policy

@@ -9,9 +9,9 @@ from itertools import count
 
 import pytest
 
-from shared import clean, duty
 from shared.errors import CloudError, Denied, Unavailable
-from shared.job import Job
+from shared.objects import duty, parts
+from shared.objects.job import Job
 from tests.object_double import MemoryObjects
 from tests.stage import Crash
 from tests.yard import DAY, RUNS, Yard, the_policy
@@ -33,7 +33,7 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 def spread(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether the portions are given to entries of their own."""
     many: bool = request.param == "by many"
-    monkeypatch.setattr(clean, "SPREAD_FROM", 2 if many else 8)
+    monkeypatch.setattr(parts, "SPREAD_FROM", 2 if many else 8)
     return many
 
 

@@ -23,17 +23,17 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from shared import clean, duty
 from shared.actions import params_by_name
 from shared.by_hand import ByHand
-from shared.clean import Cleaner
 from shared.entry import Entry
 from shared.errors import CloudError, Conflict, Denied, EventRejected, Unavailable
-from shared.job import Job, Stage
 from shared.model import ObjectWritten, StorageObject
+from shared.objects import duty, parts
+from shared.objects.clean import Cleaner
+from shared.objects.job import Job, Stage
+from shared.objects.runs import Watch
 from shared.policy import Policy, parse
 from shared.ports import Answer, World
-from shared.runs import Watch
 from shared.watchdog import Watchdog
 from tests.doubles import Hooks, ManualClock, MemoryBucket, MemoryMessenger, MemoryTasks
 from tests.object_double import WEEK, Change, Kept, MemoryObjectBucket, MemoryObjects
@@ -641,7 +641,7 @@ class _Faults(logging.Handler):
 def test_the_promises_about_runs_hold_in_every_story(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what belongs to a failed run, was seen, and is written down; all of it comes to an end that is told, and back where that is asked for."""
     monkeypatch.setattr(duty, "BATCH", 2)
-    monkeypatch.setattr(clean, "SPREAD_FROM", 2)
+    monkeypatch.setattr(parts, "SPREAD_FROM", 2)
     run_state_machine_as_test(
         Story, settings=settings(max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
     )

@@ -15,8 +15,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.policy_artifacts import READY_MADE, ArtifactRule, Condition
-from shared.runs import LIMIT, Suspect, Watch, all_runs, is_run, kept, root, run_of, says
+from shared.objects.runs import LIMIT, Suspect, Watch, all_runs, is_run, kept, root, run_of, says
+from shared.policy.artifacts import READY_MADE, ArtifactRule, Condition
 
 
 def a_rule(runs: str = "runs/{run}/", *objects: str, bucket: str = "abc", **more: Any) -> ArtifactRule:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from shared.model import Resource
-from shared.select import Selector, matching_glob, matching_label
+from shared.policy.select import Selector, matching_glob, matching_label
 
 
 def service(short: str, **labels: str) -> Resource:

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared import plan as planning
-from shared.audit_report import Simulation
-from shared.audit_report import Stage as SimulatedStage
+from shared.audit.report import Simulation
+from shared.audit.report import Stage as SimulatedStage
+from shared.audit.simulate import simulate
 from shared.entry import Entry
 from shared.errors import Gone, Unavailable
 from shared.model import Place
-from shared.simulate import simulate
 from tests.stage import HERE, IDLE_80, NEXT_PERIOD, NOTIFY_50, POOLS, PROJECT, STOPPED_100, Stage, a_policy, full_name
 from tests.yard import DAY
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.slack_command import BadCommandError, Command, understood
+from shared.slack.command import BadCommandError, Command, understood
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

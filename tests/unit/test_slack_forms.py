@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.conversation import Request
 from shared.errors import EventRejected
-from shared.slack_forms import decode
+from shared.slack.conversation import Request
+from shared.slack.forms import decode
 
 CAME = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ADDRESS = "https://hooks.slack.com/actions/T1/2/3"

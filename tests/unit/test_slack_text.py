@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared import slack_text
-from shared.slack_text import Part
+from shared.slack import text as slack_text
+from shared.slack.text import Part
 
 NOW = datetime(2026, 11, 12, 8, 15, tzinfo=UTC)
 ANY = st.text(st.characters(), max_size=60)

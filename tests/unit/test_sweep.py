@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared import sweep
 from shared.errors import Denied, Unavailable
-from shared.job import rule_id
-from shared.ledger import Ledger, Position, Refusal
+from shared.objects import sweep
+from shared.objects.job import rule_id
+from shared.objects.ledger import Ledger, Position, Refusal
 from tests.stage import Crash
 from tests.yard import DAY, HOUR, RUNS, Yard, a_rule, the_policy
 

@@ -22,8 +22,8 @@ from shared import events
 from shared.actions import registry
 from shared.actions.on_objects import PERMISSIONS as ON_OBJECTS
 from shared.errors import Conflict, SettingsError, Unavailable
-from shared.fields import share
 from shared.policy import Policy
+from shared.policy.fields import share
 from shared.settings import Settings
 from terraform import check
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from shared.conversation import Place, Thread, thread_name
 from shared.entry import backoff
 from shared.errors import CloudError, Conflict, Denied, Gone, Refused, Unavailable
 from shared.ports import Posted
-from shared.threads import CLAIM, Threads
+from shared.slack.conversation import Place, Thread, thread_name
+from shared.slack.threads import CLAIM, Threads
 from tests.doubles import MemoryMessage
 from tests.stage import ANN, CHANNEL, IDLE_80, NOTIFY_50, STOPPED, STOPPED_100, Crash, Stage, a_notification, a_policy
 

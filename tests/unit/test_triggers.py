@@ -17,8 +17,8 @@ from cloudevents.http import CloudEvent
 from functions import triggers, wiring
 from shared.errors import CloudError, Conflict, Denied, EventRejected, Refused, SettingsError, Unavailable
 from shared.model import ObjectWritten
-from shared.policy_artifacts import ArtifactRule
-from shared.runs import Suspect, Watch
+from shared.objects.runs import Suspect, Watch
+from shared.policy.artifacts import ArtifactRule
 from shared.watchdog import Outcome
 from tests.cloud_events import EMBEDDER, FORMS, PAYMENTS, Form, a_stage, budget_event, object_event, task_event
 from tests.envelopes import body, resource, storage_attributes, storage_headers

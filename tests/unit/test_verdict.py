@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.job import Job, Sign
 from shared.model import StorageObject
-from shared.policy_artifacts import ArtifactRule
-from shared.verdict import LeftAlone, RunJudge, SignGone, held_by
+from shared.objects.job import Job, Sign
+from shared.objects.verdict import LeftAlone, RunJudge, SignGone, held_by
+from shared.policy.artifacts import ArtifactRule
 
 NOW = datetime(2026, 11, 24, 14, tzinfo=UTC)
 FAILED_AT = NOW - timedelta(hours=24)
