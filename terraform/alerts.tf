@@ -3,6 +3,9 @@
 locals {
   ours = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=~\"^cost-watchdog-\""
 
+  # How the line of a message ends that could not be answered now and comes again by itself; what goes on like that ends as a dead letter, or without a tick.
+  again = "shared.errors.(Unavailable|Conflict): [^[:cntrl:]]*$"
+
   # A line of the log is an alert at once. One that is the same hour after hour is told once an hour.
   lines = {
     blind = {
@@ -25,7 +28,7 @@ locals {
     }
     errors = {
       title  = "errors", severity = "ERROR"
-      filter = "severity>=ERROR AND NOT labels.alarm:* AND NOT labels.entry:*"
+      filter = "severity>=ERROR AND NOT labels.alarm:* AND NOT labels.entry:* AND NOT httpRequest.status=500 AND NOT textPayload=~\"${local.again}\" AND NOT jsonPayload.message=~\"${local.again}\""
       labels = { function = "EXTRACT(resource.labels.service_name)" }
       text   = "A function logged an error, or did not start. The line says what to do; docs/errors.md has all of them."
     }
