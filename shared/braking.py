@@ -70,7 +70,7 @@ class Braking:
                 log.error(
                     "the brake is on: %s was about to change %d, and %d were changed within the hour, of %d that limits.per_hour allows; nothing "
                     "more is changed until a person releases it: python -m functions release",
-                    entry, count, after.stop.recent, self.limit, extra={"labels": {"alarm": "brake"}},
+                    entry, count, after.stop.recent, self.limit, extra={"labels": {"alarm": "brake", "entry": entry}},
                 )  # fmt: skip
             self.tell(after.stop)
             return False

@@ -20,9 +20,15 @@ locals {
       labels = { place = "EXTRACT(labels.place)" }
       text   = "The watchdog may not do what the policy asks of it at this place. Apply Terraform again, with the project and the bucket under `watched`; or see who took the role away."
     }
+    brake = {
+      title  = "the brake is on", severity = "CRITICAL"
+      filter = "severity=ERROR AND labels.alarm=\"brake\""
+      labels = { entry = "EXTRACT(labels.entry)" }
+      text   = "More was about to be changed within an hour than limits.per_hour allows, so nothing more is stopped or deleted until a person has looked: `python -m functions list`, then `python -m functions release`."
+    }
     failed = {
       title  = "entries fail", severity = "ERROR"
-      filter = "labels.entry:* AND (severity>=ERROR OR textPayload=~\": failed\" OR jsonPayload.message=~\": failed\")"
+      filter = "labels.entry:* AND NOT labels.alarm:* AND (severity>=ERROR OR textPayload=~\": failed\" OR jsonPayload.message=~\": failed\")"
       labels = { entry = "EXTRACT(labels.entry)" }
       text   = "Something could not be stopped, deleted or put back, and is tried again. `python -m functions show ENTRY` says what and why."
     }

@@ -310,7 +310,7 @@ run "every_alert_says_what_to_do" {
     error_message = "Whoever is woken has to read what happened and what to do."
   }
   assert {
-    condition     = keys(google_monitoring_alert_policy.lines) == ["blind", "errors", "failed", "permissions"] && keys(google_monitoring_alert_policy.numbers) == ["changes", "no-tick"]
+    condition     = keys(google_monitoring_alert_policy.lines) == ["blind", "brake", "errors", "failed", "permissions"] && keys(google_monitoring_alert_policy.numbers) == ["changes", "no-tick"]
     error_message = "Blindness, errors, failures, permissions, a stopped clock and a flood of changes each have an alert."
   }
 }
