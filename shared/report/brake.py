@@ -6,7 +6,7 @@ from datetime import datetime
 
 from shared.brake import Stop
 from shared.report.letter import Letter, letter
-from shared.slack.text import Part, code, plural, prose, stamp
+from shared.slack.text import Part, clean, code, plural, stamp
 
 
 def on(stop: Stop, now: datetime) -> Letter:
@@ -19,7 +19,7 @@ def on(stop: Stop, now: datetime) -> Letter:
     said = [
         Part(
             title="WHY",
-            tail=f"{code(stop.entry, 120)} was about to change {plural(stop.count, 'resource')} or runs, and {stop.recent:,} had been changed within the hour. "
+            tail=f"{code(stop.entry, 120)} was about to make {plural(stop.count, 'change')}, and {stop.recent:,} had been made within the hour. "
             f"The policy allows {stop.limit:,} ({code('limits.per_hour')}).",
         ),
         Part(
@@ -49,4 +49,4 @@ def released(stop: Stop, by: str, now: datetime) -> Letter:
     said = [
         Part(tail=f"It was on since {stamp(stop.at)}. What waited goes on within a quarter of an hour. The count of the hour begins anew.")
     ]
-    return letter(f"The brake was released by {prose(by, 100)}", said, now)
+    return letter(f"The brake was released by {clean(by, 100)}", said, now)
