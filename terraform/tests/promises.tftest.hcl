@@ -352,3 +352,15 @@ run "a_budget_without_a_rule_is_refused" {
   }
   expect_failures = [google_storage_bucket.state]
 }
+
+run "the_example_can_be_deployed" {
+  variables {
+    policy  = "../policy.yaml"
+    budgets = { "ML Training Budget" = { amount = 10000 } }
+    watched = { acme-ml-staging = ["acme-ml-artifacts"] }
+  }
+  assert {
+    condition     = length(output.budgets_to_connect) == 0 && keys(google_project_iam_custom_role.acts) == ["acme-ml-staging"]
+    error_message = "The policy that comes with the watchdog has to be one that Terraform can deploy."
+  }
+}

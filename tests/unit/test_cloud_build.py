@@ -35,6 +35,7 @@ def run(step: str, folder: Path, **variables: str) -> subprocess.CompletedProces
     script.chmod(0o755)
     where = folder / STEPS[step].get("dir", ".")
     where.mkdir(exist_ok=True)
+    (folder / "policy.yaml").touch()
     env = {"PATH": f"{programs}:{os.environ['PATH']}", "FAILS": "", **CONFIG["substitutions"], **variables}
     return subprocess.run([script], cwd=where, env=env, capture_output=True, text=True, timeout=30, check=False)
 
