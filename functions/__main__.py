@@ -229,11 +229,11 @@ def _share(text: str) -> Decimal:
 def _instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError as error:
+        if instant.tzinfo:
+            return instant.astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # in UTC it may lie outside of the calendar
         raise argparse.ArgumentTypeError(f"{text!r} is no time; write for example 2026-12-01T00:00Z") from error
-    if instant.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"{text!r} names no time zone; write for example 2026-12-01T00:00Z")
-    return instant.astimezone(UTC)
+    raise argparse.ArgumentTypeError(f"{text!r} names no time zone; write for example 2026-12-01T00:00Z")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from decimal import Decimal
 from typing import Generic, TypeVar
 from urllib.parse import quote, unquote
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from shared.blind import Voice, Watch
 from shared.brake import Brake
@@ -35,6 +35,7 @@ from shared.ports import Listed, StateBucket
 from shared.record import Record
 from shared.rights import Rights
 from shared.slack.conversation import Delivery, Request, Thread
+from shared.sound import fault
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 _OPEN, _CLOSED, _BUDGETS, _HOLDS = "entries/", "closed/", "budgets/", "holds.json"
@@ -56,7 +57,7 @@ class SeriesPoint(Record):
         amount: The budget's amount then.
     """
 
-    at: datetime
+    at: AwareDatetime
     cost: Decimal
     amount: Decimal
 
@@ -77,14 +78,14 @@ class BudgetState(Record):
     """
 
     schema_version: int = SCHEMA
-    period_start: datetime
+    period_start: AwareDatetime
     claims: dict[str, str] = {}
-    last_sent_at: datetime
+    last_sent_at: AwareDatetime
     series: tuple[SeriesPoint, ...] = ()
     ended: tuple[str, ...] = ()
     name: str = ""
     currency: str = ""
-    heard_at: datetime | None = None
+    heard_at: AwareDatetime | None = None
 
     def heard(self, name: str, currency: str, at: datetime) -> BudgetState:
         """The same after one more message of any period; one that is no newer than the newest says nothing new."""
@@ -110,7 +111,7 @@ class Holds(Record):
     """
 
     schema_version: int = SCHEMA
-    until: dict[str, datetime] = {}
+    until: dict[str, AwareDatetime] = {}
     by: dict[str, str] = {}
 
     def reason(self, resource: str, now: datetime) -> str | None:
@@ -451,7 +452,20 @@ class Journal:
             raise JournalError(
                 name, f"cannot be read ({where}: {first['msg']}) and is left alone; restore an earlier version of the object"
             ) from error
+        if wrong := _wrong(record, name):
+            raise JournalError(name, f"{wrong}, and is left alone; restore an earlier version of the object")
         return Kept(record, stored.generation)
+
+
+def _wrong(record: Record, name: str) -> str | None:
+    """What is wrong with what was read under a name; None where nothing is."""
+    if isinstance(record, Entry):
+        return fault(record, name.removeprefix(_OPEN).removeprefix(_CLOSED).removesuffix(".json"))
+    if isinstance(record, Request) and name != f"{_REQUESTS}{record.key}.json":
+        return f"is the request {record.key!r} under another name"
+    if isinstance(record, Thread) and name != f"{_THREADS}{record.name}.json":
+        return f"is the thread {record.name!r} under another name"
+    return None
 
 
 class _Version(BaseModel):

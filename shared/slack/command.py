@@ -121,11 +121,11 @@ def _hold(rest: list[str], now: datetime) -> Command:
 def _instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError as error:
+        if instant.tzinfo:
+            return instant.astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # in UTC it may lie outside of the calendar
         raise BadCommandError(f"`{_shown(text)}` is no time; write `4h`, `24h` or `2026-12-01T00:00Z`.") from error
-    if instant.tzinfo is None:
-        raise BadCommandError(f"`{_shown(text)}` names no time zone; write for example `2026-12-01T00:00Z`.")
-    return instant.astimezone(UTC)
+    raise BadCommandError(f"`{_shown(text)}` names no time zone; write for example `2026-12-01T00:00Z`.")
 
 
 def _shown(text: str, limit: int = 40) -> str:

@@ -304,6 +304,12 @@ def test_faults_of_the_text_are_told_once_and_without_their_echo(loader: Any, te
     assert body(text) == [f"policy.yaml:{told}"]
 
 
+def test_what_stands_under_a_key_for_the_second_time_is_no_deeper() -> None:
+    """What is skipped is bounded like what is read: a parser's time grows with the square of the depth."""
+    said = body("mode: observe\nmode: " + "[" * 100_000)
+    assert said[-1] == "policy.yaml:3:39: lists and mappings are nested more than 32 deep; no policy is"
+
+
 def test_a_fault_of_the_text_is_told_beside_the_one_that_ends_the_reading() -> None:
     """What was found before the reading had to stop is told, too."""
     assert body("mode: .nan\nscope: @") == [
@@ -719,6 +725,14 @@ def test_overlapping_runs(one: str, other: str, *, overlapping: bool) -> None:
     said = faults(f"version: 1\nartifacts:\n{rules}") if overlapping else []
     assert [each.split(": ")[:2] for each in said] == [["policy.yaml:4", "artifacts[1]"]] * overlapping
     assert taken(f"version: 1\nartifacts:\n{rules.replace('abc', 'def', 1)}").artifacts[1].runs == other
+
+
+def test_too_many_rules_for_one_bucket() -> None:
+    """Each is held against each other, so there is an end to it, which is told once."""
+    rules = "\n".join(f"- {{bucket: acme, runs: 'r{number}/{{run}}/', failed_when: [mlflow]}}" for number in range(1003))
+    assert faults(f"version: 1\nartifacts:\n{rules}") == [
+        "policy.yaml:1003: artifacts[1000]: is one of more than 1,000 rules for the bucket 'acme'; write fewer, with {any} in them"
+    ]
 
 
 def test_overlapping_rules_are_told_with_both_lines() -> None:

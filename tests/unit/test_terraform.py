@@ -62,17 +62,13 @@ def test_the_functions_are_the_entry_points() -> None:
 
 
 def test_what_is_pushed_goes_to_functions_that_take_events() -> None:
-    """The topics push to the functions that are decorated for CloudEvents, and the others are called over HTTP."""
+    """The topics push to the functions that take deliveries, and the others are called over HTTP."""
     tree = ast.parse((ROOT / "main.py").read_text(encoding="utf-8"))
-    decorated = {
-        node.name: ast.unparse(node.decorator_list[0]).rpartition(".")[2] for node in tree.body if isinstance(node, ast.FunctionDef)
-    }
+    takes = {node.name: "deliveries.taken" in ast.unparse(node) for node in tree.body if isinstance(node, ast.FunctionDef)}
     pushed = TEXT["topics.tf"].split("  pushed = {\n", 1)[1].split("  }\n", 1)[0]
-    assert set(re.findall(r"^    (\w+) +=", pushed, flags=re.MULTILINE)) == {
-        name for name, kind in decorated.items() if kind == "cloud_event"
-    }
+    assert set(re.findall(r"^    (\w+) +=", pushed, flags=re.MULTILINE)) == {name for name, taken in takes.items() if taken}
     open_to_all = {name for name, block in function_blocks().items() if '"ALLOW_ALL"' in block}
-    assert open_to_all == {name for name, kind in decorated.items() if kind == "http"}
+    assert open_to_all == {name for name, taken in takes.items() if not taken}
 
 
 def test_every_environment_name_is_a_setting() -> None:
