@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     hold.add_argument("service", metavar="NAME", help="its short or its full name")
     hold.add_argument("--until", required=True, type=_instant, metavar="TIME", help="for example 2026-12-01T00:00Z")
     hold.set_defaults(run=_hold)
+    commands.add_parser("release", help="let the watchdog go on after it has stopped itself").set_defaults(run=_release)
     return parser
 
 
@@ -146,6 +147,11 @@ def _list(asked: argparse.Namespace) -> int:
         print(report_jobs.line(entry) if entry.job else f"{logs.shown(entry.key)}  {len(entry.parked())} parked, {logs.shown(steps)}")
     if not survey.entries and not survey.faults:
         print("nothing is parked, and nothing waits")
+    brake = wiring.watchdog().journal.brake()
+    if brake and brake.record.stop:
+        print(
+            f"the brake is on since {brake.record.stop.at:%Y-%m-%d %H:%M} UTC: nothing more is changed until: python -m functions release"
+        )
     return _print_unreadable(survey.faults)
 
 
@@ -194,6 +200,12 @@ def _hold(asked: argparse.Namespace) -> int:
             print(f"nothing called {asked.service} is seen in the policy's projects and regions; is the name right?", file=sys.stderr)
     else:
         print(f"{asked.service} is no longer held")
+    return 0
+
+
+def _release(asked: argparse.Namespace) -> int:
+    _by_hand(asked).release()
+    print("the brake is released; what waits goes on within a quarter of an hour")
     return 0
 
 

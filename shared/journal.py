@@ -11,6 +11,7 @@ rights.json                 what the watchdog found that it may and may not do
 threads/ACCOUNT/ID/DAY.json where the headline of a budget's period stands in Slack, and what belongs below it
 requests/ID.json            what people asked for in Slack, from the moment it came until it cannot come again
 delivery.json               the channels that Slack does not take messages for
+brake.json                  what was changed within the hour, and whether that was too much
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from urllib.parse import quote, unquote
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from shared.blind import Voice, Watch
+from shared.brake import Brake
 from shared.entry import SCHEMA, Entry
 from shared.errors import Conflict, JournalError
 from shared.objects.ledger import Ledger
@@ -38,7 +40,7 @@ from shared.sound import fault
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 _OPEN, _CLOSED, _BUDGETS, _HOLDS = "entries/", "closed/", "budgets/", "holds.json"
 _MANIFESTS, _RULES, _WATCH, _RIGHTS = "manifests/", "rules/", "watch.json", "rights.json"
-_THREADS, _REQUESTS, _DELIVERY = "threads/", "requests/", "delivery.json"
+_THREADS, _REQUESTS, _DELIVERY, _BRAKE = "threads/", "requests/", "delivery.json", "brake.json"
 BUDGET_ENTRIES = "budget-"
 """How the keys of entries begin that may hold resources."""
 _RESOURCE = re.compile(rb'"(projects/[^"]+/locations/[^"]+/[^"/]+/[^"/]+)"')
@@ -393,6 +395,20 @@ class Journal:
             Conflict: Somebody else wrote it meanwhile.
         """
         return Kept(delivery, self._bucket.write(_DELIVERY, delivery.model_dump_json().encode(), generation=kept.generation if kept else 0))
+
+    # the brake
+
+    def brake(self) -> Kept[Brake] | None:
+        """What was changed within the hour, and whether the brake is on; None where nothing ever was."""
+        return self._read(_BRAKE, Brake)
+
+    def save_brake(self, kept: Kept[Brake] | None, brake: Brake) -> Kept[Brake]:
+        """Replace what is known of the brake.
+
+        Raises:
+            Conflict: Somebody else wrote it meanwhile.
+        """
+        return Kept(brake, self._bucket.write(_BRAKE, brake.model_dump_json().encode(), generation=kept.generation if kept else 0))
 
     # rights
 

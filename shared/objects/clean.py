@@ -7,20 +7,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.entry import Entry, backoff
+from shared.braking import Braking
+from shared.entry import backoff
 from shared.errors import CloudError, Denied, Gone, JournalError, Refused, Unavailable, UnsafePlan
 from shared.journal import Journal
 from shared.model import BucketFacts, StorageObject
-from shared.objects.batches import Batches
-from shared.objects.brakes import Brakes
-from shared.objects.duty import BACK, Duty, batch_of, compression_of, duty_of, protection, undo_of
-from shared.objects.job import CALLED_OFF, ENDED, NAMED, Bucket, Job, Portion, Remainder, Sign, Stage, afresh, part_key, parts_of, siblings
+from shared.objects.daily import DailyLimits
+from shared.objects.duty import Duty, compression_of, duty_of, protection, undo_of
+from shared.objects.in_hand import job_of, labels, put, unhindered
+from shared.objects.job import CAN_BE_CALLED_OFF, ENDED, Bucket, Job, Sign, Stage, afresh, parts_of, siblings
 from shared.objects.ledger import raise_if_too_large
 from shared.objects.look import PORTION, Look
-from shared.objects.manifest import unpack
+from shared.objects.parts import LOOK_AT_PARTS, Parts
+from shared.objects.portions import GIVE_UP, QUIET_ATTEMPTS, Portions, changed, put_back
 from shared.objects.verdict import LeftAlone, SignGone
 from shared.policy import Policy
-from shared.ports import Answer, Tasks, World
+from shared.ports import Answer, World
 from shared.report import jobs as report
 from shared.report.letter import Letter
 from shared.session import Session
@@ -30,18 +32,10 @@ log = logging.getLogger(__name__)
 
 PAUSE = timedelta(minutes=15)
 """How long an entry waits before it looks again whether changes are allowed."""
-QUIET_ATTEMPTS = 2
-"""How often in a row something may be unavailable before people are told."""
-GIVE_UP = 40
-"""After so many attempts, more than a day, what could not be changed is left and named."""
-SPREAD_FROM = 8
-"""With more portions than this, a plan is shared among many instances."""
 CLOCKS_DIFFER = timedelta(minutes=5)
 STALE = timedelta(hours=1)
 """A plan that could not be carried out for so long is made anew."""
 TOO_OLD = "it was planned too long ago"
-_LATER = ("denied", "unavailable")
-LOOK_AT_PARTS = timedelta(minutes=1)
 NONCURRENT_FOR = timedelta(days=7)
 """Where there is no soft delete, and noncurrent versions or compressed objects to undo it from: how long an entry stays open for that."""
 
@@ -55,6 +49,7 @@ class Cleaner:
         policy: The policy in force.
         project: The watchdog's own project.
         deadline: On the clock's monotonic scale; nothing is begun after it.
+        braking: Asked before anything is changed.
         portion: Objects in one manifest.
     """
 
@@ -62,12 +57,21 @@ class Cleaner:
     policy: Policy
     project: str
     deadline: float
+    braking: Braking
     portion: int = PORTION
 
     @property
     def journal(self) -> Journal:
         """The journal in the state bucket."""
         return Journal(self.world.state)
+
+    @property
+    def _parts(self) -> Parts:
+        return Parts(self.world, self.journal)
+
+    @property
+    def _portions(self) -> Portions:
+        return Portions(self.world, self.journal, self.deadline)
 
     def forward(self, session: Session) -> bool:
         """Carry the entry on; the answer is whether all that is due was done before the deadline.
@@ -91,20 +95,18 @@ class Cleaner:
             "working": self._work,
             "undoing": self._undo,
         }
-        parts_may_be_done = _job(session).stage == "working" and not _job(session).attempts
-        while (job := _job(session)).stage in stages:
+        parts_may_be_done = job_of(session).stage == "working" and not job_of(session).attempts
+        while (job := job_of(session)).stage in stages:
             now = self.world.clock.now()
             if job.due_at and job.due_at > now and not parts_may_be_done:
                 return True
             parts_may_be_done = False
-            if job.parent and (why := self._stopped(job.parent) or (TOO_OLD if job.stage == "working" and _stale(job, now) else "")):
+            if job.parent and (why := self._parts.stopped(job.parent) or (TOO_OLD if job.stage == "working" and _stale(job, now) else "")):
                 self._leave(session, why)
                 return True
-            if session.entry.mode == "enforce" and self.policy.mode == "observe" and job.stage != "undoing":
-                log.warning("%s: the mode is observe now, so nothing more of it is carried out", session.entry.key, extra=_labels(session))
-                # What nobody may carry out now is announced anew when somebody may again.
-                again = afresh(job).but(stage="noticed", told="noticed") if job.stage in ("waiting", "planning") and not job.begun else job
-                _put(session, again.but(due_at=now + PAUSE))
+            if why := self._held_back(session):
+                log.warning("%s: %s, so nothing more of it is carried out", session.entry.key, why, extra=labels(session))
+                put(session, self._put_off(job).but(due_at=now + PAUSE))
                 return True
             try:
                 if not stages[job.stage](session):
@@ -113,16 +115,16 @@ class Cleaner:
             except LeftAlone as verdict:
                 self._leave(session, str(verdict))
             except UnsafePlan as error:
-                log.error("%s: refused: %s", session.entry.key, error, extra=_labels(session))  # noqa: TRY400  # the sentence says it all
-                if _job(session).begun:
+                log.error("%s: refused: %s", session.entry.key, error, extra=labels(session))  # noqa: TRY400  # the sentence says it all
+                if job_of(session).begun:
                     self._leave(session, str(error))
                     continue
                 stage: Stage = "refused" if session.entry.mode == "enforce" else "rehearsed"  # nobody can approve a dry run
-                _put(session, _job(session).but(stage=stage, reason=str(error), portions=(), after="", due_at=None))
+                put(session, job_of(session).but(stage=stage, reason=str(error), portions=(), after="", due_at=None))
             except JournalError as error:
-                if _job(session).stage == "working":
+                if job_of(session).stage == "working":
                     # The plan does not read back as it was written, so nothing is changed on its word.
-                    _put(session, afresh(_job(session)))
+                    put(session, afresh(job_of(session)))
                     session.save()
                     raise
                 self._stumble(session, error)
@@ -130,16 +132,23 @@ class Cleaner:
                 self._stumble(session, error)
         return True
 
-    def _stopped(self, parent: str) -> str:
-        """Why a part does not go on: the whole does not; empty where it does."""
-        kept = self.journal.load(parent)
-        whole = kept.record.job if kept else None
-        if whole and whole.stage == "working" and not whole.stopping:
+    def _held_back(self, session: Session) -> str:
+        """Why nothing of it may be changed now; empty where it may, or is being put back."""
+        stage = job_of(session).stage
+        if session.entry.mode != "enforce" or stage == "undoing":
             return ""
-        return (whole.stopping if whole else "") or "the rest of the plan was called off"
+        if self.policy.mode == "observe":
+            return "the mode is observe now"
+        return "the brake is on" if stage in ("planning", "working") and self.braking.on() else ""
+
+    def _put_off(self, job: Job) -> Job:
+        """What was not begun is looked at anew afterwards; what nobody may carry out is announced anew, too, when somebody may again."""
+        if job.begun or job.stage not in ("waiting", "planning"):
+            return job
+        return afresh(job).but(stage="noticed", told="noticed") if self.policy.mode == "observe" else afresh(job)
 
     def _duty(self, session: Session) -> Duty:
-        return duty_of(_job(session), self.policy, self.world.objects)
+        return duty_of(job_of(session), self.policy, self.world.objects)
 
     # look, wait, look again
 
@@ -149,52 +158,54 @@ class Cleaner:
         duty = self._duty(session)
         self._make_way(session)
         if not duty.wait and session.entry.mode == "enforce":
-            _put(session, afresh(_job(session)))  # nobody has time to call it off, so one look is enough
+            put(session, afresh(job_of(session)))  # nobody has time to call it off, so one look is enough
             return True
         job, seen = self._look(session, duty, record=False)
-        _put(session, job)
+        put(session, job)
         if not seen:
             return False
         self._raise_if_nothing(job)
         raise_if_too_large(job, duty.limits)
         observe = session.entry.mode == "observe"
         if observe:
-            duty.reserve(session.entry.key, job, Brakes(self.world, self.journal))
+            duty.reserve(session.entry.key, job, DailyLimits(self.world, self.journal))
         due = None if observe else self.world.clock.now() + duty.wait
-        _put(session, _going(job).but(stage="rehearsed" if observe else "waiting", due_at=due, after=""))
+        put(session, unhindered(job).but(stage="rehearsed" if observe else "waiting", due_at=due, after=""))
         return True
 
     def _wait_is_over(self, session: Session) -> bool:
         """Whoever was told late has as long to call it off; as long as nobody could be told, it waits."""
-        job, now = _job(session), self.world.clock.now()
+        job, now = job_of(session), self.world.clock.now()
         wait = self._duty(session).wait
         late = [
             message for message in session.entry.messages if message.sent_at is None or message.sent_at - message.created > CLOCKS_DIFFER
         ]
         due = max((message.sent_at + wait if message.sent_at else now + PAUSE for message in late), default=now)
-        _put(session, afresh(job) if due <= now else job.but(due_at=due))
+        put(session, afresh(job) if due <= now else job.but(due_at=due))
         return True
 
     def _second_look(self, session: Session) -> bool:
         duty = self._duty(session)
         self._make_way(session)
         job, seen = self._look(session, duty, record=True)
-        _put(session, job)
+        put(session, job)
         if not seen:
             return False
         self._raise_if_nothing(job)
         if not job.approved_by:
             raise_if_too_large(job, duty.limits)
-        duty.reserve(session.entry.key, job, Brakes(self.world, self.journal))
+        if not self.braking.reserve(session.entry.key, 1):
+            return True
+        duty.reserve(session.entry.key, job, DailyLimits(self.world, self.journal))
         now = self.world.clock.now()
         until = _undo_until(job, now, duty)
-        _put(session, _going(job).but(stage="working", after="", undo_until=until, planned_at=now, tries=job.tries, due_at=None))
+        put(session, unhindered(job).but(stage="working", after="", undo_until=until, planned_at=now, tries=job.tries, due_at=None))
         session.save(confirm=True)
-        log.info("%s: %d objects to change", session.entry.key, job.tally.objects, extra=_labels(session))
+        log.info("%s: %d objects to change", session.entry.key, job.tally.objects, extra=labels(session))
         return True
 
     def _look(self, session: Session, duty: Duty, *, record: bool) -> tuple[Job, bool]:
-        job, now = _job(session), self.world.clock.now()
+        job, now = job_of(session), self.world.clock.now()
         sign, facts = duty.check(), self._facts(job, duty)
         look = Look(
             job.but(sign=sign, seen=Bucket.seen(facts), channel=self.policy.slack.route(facts.labels)), duty, self.world.objects, now, self.journal.keep_manifest if record else None,
@@ -228,7 +239,7 @@ class Cleaner:
 
         A sign that was only put back with the run that it lies in, when a person undid its deletion, is none.
         """
-        job, key = _job(session), session.entry.key
+        job, key = job_of(session), session.entry.key
         if job.sign is None:
             return
         for other in self.journal.keys(siblings(key)):
@@ -239,7 +250,7 @@ class Cleaner:
             _raise_if_put_back(job, other, theirs)
             if theirs.stage in ("working", "undoing"):
                 raise Unavailable(f"the entry {other} is working on this run")
-            later = theirs.stage in CALLED_OFF and (theirs.sign.at, other) > (job.sign.at, key)
+            later = theirs.stage in CAN_BE_CALLED_OFF and (theirs.sign.at, other) > (job.sign.at, key)
             if later and self._is_there(job.bucket, theirs.sign):
                 raise LeftAlone(f"the same run gave a later sign of its failure; see {other}")
         for other in self.journal.closed_keys(siblings(key)):
@@ -256,19 +267,19 @@ class Cleaner:
 
     def _work(self, session: Session) -> bool:
         duty, now = self._duty(session), self.world.clock.now()
-        if not self._spread(session):
+        if not self._parts.all_done(session):
             return True
-        job = _job(session)
+        job = job_of(session)
         if job.stopping and job.stopping != TOO_OLD:
             raise LeftAlone(job.stopping)
         stale = _stale(job, now) and not job.parent and not (job.sign and job.portions[-1].begun)
         if stale or job.stopping == TOO_OLD:
-            _put(session, afresh(job.but(stopping="")))  # what was seen so long ago is no reason to delete anything now
+            put(session, afresh(job.but(stopping="")))  # what was seen so long ago is no reason to delete anything now
             return True
         judge = duty.judge(job, now)
 
         def check(index: int) -> bool:
-            job = _job(session)
+            job = job_of(session)
             last = not job.parent and index == len(job.portions) - 1
             if last and job.tries < GIVE_UP and any(portion.failed for portion in job.portions):
                 return False  # the sign is in it, and goes when nothing else is left
@@ -282,56 +293,16 @@ class Cleaner:
             answers = iter(duty.change(changed, self._while_it_may(session)) if changed else ())
             return [Answer("refused", "the policy keeps it now") if each.name in kept else next(answers) for each in objects]
 
-        if not self._portions(session, change, _changed, check):
+        if not self._portions.each(session, change, changed, check):
             return False
-        if self._again(session, "compressed" if compression_of(_job(session)) else "deleted"):
+        if self._portions.put_off(session, "compressed" if compression_of(job_of(session)) else "deleted"):
             return True
-        _put(session, _going(_job(session)).but(stage="done", due_at=None))
-        return True
-
-    def _spread(self, session: Session) -> bool:
-        """Give the portions of a large plan to entries of their own, so that many instances share the work; the answer is whether all those are done.
-
-        The last portion stays here, since the sign is in it.
-        """
-        job, key, tasks = _job(session), session.entry.key, self.world.tasks
-        if sum(not portion.superseded for portion in job.portions) <= SPREAD_FROM or job.parent or tasks is None:
-            return True
-        if not all(portion.begun for portion in job.portions[:-1]):
-            job = job.but(portions=(*(portion.but(begun=True) for portion in job.portions[:-1]), job.portions[-1]))
-            _put(session, job)
-            session.save()
-        opened, waiting = set(self.journal.keys(parts_of(key))), 0
-        for index, portion in enumerate(job.portions[:-1]):
-            part = part_key(key, index)
-            if portion.finished or portion.superseded or (job.stopping and portion.settled):
-                continue
-            closed = None if part in opened else self.journal.load_closed(part)
-            if closed and closed.job:
-                job = _with(job, index, closed.job.portions[0]).but(stopping=job.stopping or closed.job.reason)
-            elif part in opened or self._hand_over(session, tasks, part, job.but(portions=(portion,), parent=key)):
-                waiting += 1
-        parts = (kept.record.job for part in sorted(opened) if (kept := self.journal.load(part))) if waiting else ()
-        reason = next((part.reason for part in parts if part and part.reason), "")
-        _put(session, job.but(due_at=self.world.clock.now() + LOOK_AT_PARTS if waiting else None, reason=reason))
-        return not waiting
-
-    def _hand_over(self, session: Session, tasks: Tasks, part: str, job: Job) -> bool:
-        """Record a part as an entry of its own, and ask for it to be carried on; a stopped plan hands nothing over."""
-        if job.stopping:
-            return False
-        now = self.world.clock.now()
-        self.journal.create(Entry(key=part, created=now, mode=session.entry.mode, job=job), now)
-        try:
-            tasks.resume(part)
-        except CloudError as error:
-            log.warning("%s: the tasks topic did not take it, so the next tick begins it: %s", part, error, extra=_labels(session))
-        session.glance()
+        put(session, unhindered(job_of(session)).but(stage="done", due_at=None))
         return True
 
     def _check(self, duty: Duty, job: Job, *, sign_may_be_gone: bool) -> None:
         """The sign goes last, so until its own portion was begun it has to be there; a part goes on only as long as the whole does."""
-        if job.parent and (why := self._stopped(job.parent)):
+        if job.parent and (why := self._parts.stopped(job.parent)):
             raise LeftAlone(why)
         self._facts(job, duty)
         try:
@@ -342,127 +313,51 @@ class Cleaner:
 
     def _undo(self, session: Session) -> bool:
         if parts := self.journal.keys(parts_of(session.entry.key)):
-            self._wake(parts)
-            _put(session, _job(session).but(due_at=self.world.clock.now() + LOOK_AT_PARTS))
+            self._parts.wake(parts)
+            put(session, job_of(session).but(due_at=self.world.clock.now() + LOOK_AT_PARTS))
             return True  # what still is being deleted elsewhere could not be put back
 
-        put_back = undo_of(_job(session), self.world.objects, self._while_it_may(session))
-        if not self._portions(session, put_back, _put_back, lambda _: True):
+        operate = undo_of(job_of(session), self.world.objects, self._while_it_may(session))
+        if not self._portions.each(session, operate, put_back, lambda _: True):
             return False
-        if not self._again(session, "put back"):
-            _put(session, _going(_job(session)).but(stage="undone", undone_at=self.world.clock.now(), due_at=None))
+        if not self._portions.put_off(session, "put back"):
+            put(session, unhindered(job_of(session)).but(stage="undone", undone_at=self.world.clock.now(), due_at=None))
         return True
-
-    def _wake(self, parts: Sequence[str]) -> None:
-        """Have parts that wait for something look at once that the whole has stopped; one that is being worked on finds out by itself."""
-        now = self.world.clock.now()
-        for part in parts:
-            kept = self.journal.load(part)
-            job = kept.record.job if kept else None
-            if kept and job and job.due_at and job.due_at > now and not kept.record.lease:
-                self.journal.save(kept, kept.record.but(job=job.but(due_at=None)), now)
-            if self.world.tasks:
-                self.world.tasks.resume(part)
 
     def _while_it_may(self, session: Session) -> Callable[[], bool]:
         """Whether what takes long may go on: there is time, and the lease covers a write that is sent now."""
         return lambda: self.world.clock.monotonic() < self.deadline and session.may_write()
 
-    def _portions(
-        self, session: Session, operate: Callable[[Sequence[StorageObject]], Sequence[Answer]],
-        tell: Callable[[Portion, StorageObject, Answer], Portion], check: Callable[[int], bool],
-    ) -> bool:  # fmt: skip
-        """Work on all portions that are not finished and may be begun; the answer is whether there was time for them."""
-        clock = self.world.clock
-        batches = Batches(clock, self.world.workers, self.deadline, session.may_write, session.glance)
-        undoing = _job(session).stage == "undoing"
-        fine = ("done", "unchanged") if undoing else ("done", "gone")
-        # What an earlier plan listed comes last, since most of it stands in the later one again.
-        for index in sorted(range(len(_job(session).portions)), key=lambda index: _job(session).portions[index].superseded):
-            portion = _job(session).portions[index]
-            if portion.finished or (portion.superseded and not undoing):
-                continue
-            if clock.monotonic() >= self.deadline:
-                return False
-            if not check(index):
-                continue
-            try:
-                objects = unpack(self.journal.manifest(portion.manifest), portion.manifest, portion.objects)[portion.settled :]
-            except JournalError as error:
-                _put(session, _with(_job(session), index, _damaged(session, portion, error, undoing=undoing)))
-                continue
-            if not portion.begun:
-                portion = portion.but(begun=True)
-                _put(session, _with(_job(session), index, portion))
-                session.save()
-            alive, denied = "", 0
-            for batch, answers in batches.each(objects, operate, batch_of(_job(session))):
-                denied = denied + len(batch) if all(answer.fate == "denied" for answer in answers) else 0
-                if denied > 1:
-                    raise Denied(answers[0].reason)
-                for each, answer in zip(batch, answers, strict=True):
-                    portion = tell(portion, each, answer)
-                    if answer.fate in ("changed", "held") and not undoing and _job(session).sign:
-                        alive = (
-                            alive or f"{each.name} was {'written to' if answer.fate == 'changed' else 'put under a hold or a retention'}"
-                        )
-                        batches.stop.set()
-                    if answer.fate not in fine:
-                        portion = _named(session, portion, each, answer)
-                portion = portion.but(settled=portion.settled + len(batch))
-                _put(session, _with(_job(session), index, portion))
-            if alive:
-                raise LeftAlone(f"{alive} while the run was being deleted")
-            if not portion.finished:
-                return False
-        return True
-
-    def _again(self, session: Session, done: str) -> bool:
-        """Put off what failed; after a long time it is left as it is. The answer is whether it was put off."""
-        job = _job(session)
-        failed = sum(portion.failed for portion in job.portions)
-        if failed and job.tries >= GIVE_UP and job.parent:  # the whole does not begin it again
-            _put(session, job.but(portions=tuple(portion.but(left=portion.left + portion.failed, failed=0) for portion in job.portions)))
-        if not failed or job.tries >= GIVE_UP:
-            return False
-        first = next((each for portion in job.portions for each in portion.named), Remainder(name="", reason=""))
-        tries = job.tries + 1
-        portions = tuple(_unsettled(portion, job.stage) if portion.failed else portion for portion in job.portions)
-        reason = f"{failed:,} objects could not be {done} yet, such as {first.name}: {first.reason}" if tries > QUIET_ATTEMPTS else ""
-        due = self.world.clock.now() + backoff(tries)
-        _put(session, job.but(portions=portions, tries=tries, attempts=0, hindrance="objects" if reason else "", reason=reason, due_at=due))
-        return True
-
     # what stands in the way
 
     def _leave(self, session: Session, reason: str) -> None:
         """Leave the rest alone; what was changed before stays on record, so that it can be undone."""
-        job = _job(session)
+        job = job_of(session)
         level = logging.WARNING if job.told else logging.INFO
-        log.log(level, "%s: left alone: %s", session.entry.key, reason, extra=_labels(session))
+        log.log(level, "%s: left alone: %s", session.entry.key, reason, extra=labels(session))
         begun = job.stage == "working" or job.begun
         stage: Stage = "undone" if job.stage == "undoing" else "done" if begun else "left"
-        _put(session, _going(job).but(stage=stage, reason=reason, due_at=None))
+        put(session, unhindered(job).but(stage=stage, reason=reason, due_at=None))
 
     def _stumble(self, session: Session, error: CloudError | JournalError) -> None:
         """Try again later; people are told at once of what only they can mend."""
-        job = _job(session)
+        job = job_of(session)
         attempts = job.attempts + 1
-        log.warning("%s: cannot go on now, and is tried again: %s", session.entry.key, error, extra=_labels(session))
+        log.warning("%s: cannot go on now, and is tried again: %s", session.entry.key, error, extra=labels(session))
         patience = timedelta(seconds=(error.retry_after or 0) if isinstance(error, Unavailable) else 0)
         loud = isinstance(error, (Denied, Refused, JournalError)) or attempts > QUIET_ATTEMPTS
         due = self.world.clock.now() + max(backoff(attempts), patience)
         if job.stage == "planning":
             job = afresh(job)  # a look that cannot be ended is begun anew, so that nothing is seen in part or twice
         hindrance = type(error).__name__ if loud else ""
-        _put(session, job.but(attempts=attempts, hindrance=hindrance, reason=str(error) if loud else "", due_at=due))
+        put(session, job.but(attempts=attempts, hindrance=hindrance, reason=str(error) if loud else "", due_at=due))
         session.save()
 
     # report
 
     def _tell(self, session: Session) -> None:
         """Write the message that is owed, in the same save that marks it as told."""
-        job = _job(session)
+        job = job_of(session)
         if not job.news() or job.parent:
             return
         if letter := self._letter(session):
@@ -470,12 +365,12 @@ class Cleaner:
             write(session, letter, job.channel or self.policy.slack.channel, self.world.clock.now(), panel="whole", broadcast=asks)
         elif job.stage not in ENDED:
             return  # what nobody was told of is not on record as told
-        _put(session, job.but(told=job.stage, told_reason=job.reason, told_hindrance=job.hindrance))
+        put(session, job.but(told=job.stage, told_reason=job.reason, told_hindrance=job.hindrance))
         session.save()
 
     def _letter(self, session: Session) -> Letter | None:
         entry, now = session.entry, self.world.clock.now()
-        job = _job(session)
+        job = job_of(session)
         if job.stage in ("noticed", "planning", "working", "undoing"):
             same = job.told == job.stage and job.told_reason and job.told_hindrance == job.hindrance
             return report.stuck(entry, now) if job.reason and not same else None
@@ -493,41 +388,13 @@ class Cleaner:
         return letters[job.stage](entry, now)
 
 
-def _job(session: Session) -> Job:
-    job = session.entry.job
-    if job is None:
-        raise TypeError(f"{session.entry.key} is not about objects")
-    return job
-
-
-def _put(session: Session, job: Job) -> None:
-    session.put(session.entry.but(job=job))
-
-
-def _labels(session: Session) -> dict[str, dict[str, str]]:
-    return {"labels": {"entry": session.entry.key, "bucket": _job(session).bucket}}
-
-
 def _stale(job: Job, now: datetime) -> bool:
     return bool(job.planned_at) and now - (job.planned_at or now) > STALE
-
-
-def _going(job: Job) -> Job:
-    """Nothing stands in its way any more."""
-    return job.but(attempts=0, tries=0, hindrance="", reason="")
 
 
 def _raise_if_put_back(job: Job, other: str, theirs: Job) -> None:
     if job.sign and theirs.undone_at and job.sign.at <= theirs.undone_at + CLOCKS_DIFFER:
         raise LeftAlone(f"the run was put back at {theirs.undone_at:%Y-%m-%d %H:%M} UTC, and its sign of failure with it; see {other}")
-
-
-def _damaged(session: Session, portion: Portion, error: JournalError, *, undoing: bool) -> Portion:
-    """What a manifest lists that cannot be read is neither changed nor put back; the other portions are."""
-    log.error("%s", error, extra=_labels(session))
-    rest = portion.objects - portion.settled
-    counted = {"lost": portion.lost + rest} if undoing else {"left": portion.left + rest}
-    return portion.but(settled=portion.objects, named=(Remainder(name=portion.manifest, reason=str(error)),), **counted)
 
 
 def _undo_until(job: Job, now: datetime, duty: Duty) -> datetime | None:
@@ -537,37 +404,3 @@ def _undo_until(job: Job, now: datetime, duty: Duty) -> datetime | None:
     if not window and (stays or compression_of(job)):
         window = NONCURRENT_FOR
     return now + window if window else None
-
-
-def _with(job: Job, index: int, portion: Portion) -> Job:
-    return job.but(portions=(*job.portions[:index], portion, *job.portions[index + 1 :]))
-
-
-def _unsettled(portion: Portion, stage: Stage) -> Portion:
-    if stage == "undoing":
-        return portion.but(settled=0, back=0, untouched=0, lost=0, failed=0, named=())
-    reached, size = max(portion.changed, portion.reached), max(portion.changed_bytes, portion.reached_bytes)
-    return Portion(manifest=portion.manifest, objects=portion.objects, bytes=portion.bytes, begun=True, reached=reached, reached_bytes=size)
-
-
-def _changed(portion: Portion, each: StorageObject, answer: Answer) -> Portion:
-    if answer.fate in ("done", "gone"):
-        changed, changed_bytes, made_bytes = portion.changed + 1, portion.changed_bytes + each.size, portion.made_bytes + answer.made
-        return portion.but(changed=changed, changed_bytes=changed_bytes, made_bytes=made_bytes)
-    return portion.but(failed=portion.failed + 1) if answer.fate in _LATER else portion.but(left=portion.left + 1)
-
-
-def _put_back(portion: Portion, _: StorageObject, answer: Answer) -> Portion:
-    if answer.fate == "unchanged" or (portion.superseded and answer == BACK):
-        return portion.but(untouched=portion.untouched + 1)
-    if answer.fate == "done":
-        return portion.but(back=portion.back + 1)
-    return portion.but(failed=portion.failed + 1) if answer.fate in _LATER else portion.but(lost=portion.lost + 1)
-
-
-def _named(session: Session, portion: Portion, each: StorageObject, answer: Answer) -> Portion:
-    job = _job(session)
-    log.warning("gs://%s/%s: %s: %s", job.bucket, each.name, answer.fate, answer.reason, extra=_labels(session))
-    if sum(len(other.named) for other in job.portions if other.manifest != portion.manifest) + len(portion.named) >= NAMED:
-        return portion
-    return portion.but(named=(*portion.named, Remainder(name=each.name, reason=answer.reason or answer.fate)))

@@ -25,7 +25,7 @@ approves. ``rehearsed``: a dry run. ``undoing``: being put back. ``undone``: as 
 
 ENDED: frozenset[Stage] = frozenset({"left", "cancelled", "rehearsed", "undone"})
 """Nothing is left to do but to tell of it."""
-CALLED_OFF: frozenset[Stage] = frozenset({"noticed", "waiting", "planning", "refused"})
+CAN_BE_CALLED_OFF: frozenset[Stage] = frozenset({"noticed", "waiting", "planning", "refused"})
 """Nothing was changed yet, so that it can be called off without a trace."""
 UNDOABLE: frozenset[Stage] = frozenset({"working", "done", "undone"})
 
@@ -301,7 +301,7 @@ def cancel(job: Job, *, by: str, now: datetime) -> Job:
     """Call off what is left of it; what was changed can be put back."""
     if job.stage == "working":
         return job.but(stopping=f"called off by {by}", decided_by=by, decided_at=now, due_at=None)
-    if job.stage not in CALLED_OFF:
+    if job.stage not in CAN_BE_CALLED_OFF:
         return job
     if job.begun:
         return job.but(stage="done", decided_by=by, decided_at=now, due_at=None, reason=f"called off by {by}")
@@ -310,7 +310,7 @@ def cancel(job: Job, *, by: str, now: datetime) -> Job:
 
 def ask_undo(job: Job, *, by: str, now: datetime) -> Job:
     """Ask for what it changed to be put back; what has not begun is called off."""
-    if job.stage not in UNDOABLE and not (job.stage in CALLED_OFF and job.begun):
+    if job.stage not in UNDOABLE and not (job.stage in CAN_BE_CALLED_OFF and job.begun):
         return cancel(job, by=by, now=now)
     portions = tuple(portion.but(settled=0, back=0, untouched=0, lost=0, failed=0, named=()) for portion in job.portions if portion.begun)
     return job.but(stage="undoing", decided_by=by, decided_at=now, portions=portions, due_at=None, attempts=0, tries=0, reason="")

@@ -7,7 +7,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from shared.entry import Entry
-from shared.objects.job import CALLED_OFF, UNDOABLE, Job, Stage
+from shared.objects.job import CAN_BE_CALLED_OFF, UNDOABLE, Job, Stage
 from shared.report import job_parts as own
 from shared.report import parts
 from shared.report.letter import Letter, letter
@@ -128,7 +128,7 @@ def stuck(entry: Entry, now: datetime) -> Letter:
         Part(title="CANNOT GO ON", tail=own.as_lines(own.as_sentence(job.reason), tried)),
         *own.so_far(job),
         *own.why_part(entry, f"WHY IT {'WAS' if job.stage == 'undoing' else 'IS TO BE'} {own.manner_of(job).done.upper()}"),
-        *([Part(title="TO CALL IT OFF", tail=parts.command("cancel", entry))] if job.stage in CALLED_OFF else own.undo_part(entry)),
+        *([Part(title="TO CALL IT OFF", tail=parts.command("cancel", entry))] if job.stage in CAN_BE_CALLED_OFF else own.undo_part(entry)),
     ]
     return letter(f"{own.subject_of(job)}: cannot {'be put back now' if job.stage == 'undoing' else 'go on'}", said, now, entry)
 
@@ -251,7 +251,7 @@ def _commands(entry: Entry) -> Iterator[tuple[str, str]]:
     job = own.job_of(entry)
     if job.stage == "refused":
         yield "To approve", parts.shell("approve", entry)
-    if job.stage in CALLED_OFF:
+    if job.stage in CAN_BE_CALLED_OFF:
         yield "To call off", parts.shell("cancel", entry)
     under_way = job.stage == "working"
     if job.stage in UNDOABLE and job.stage != "undone" and job.undo_until and own.comes_back(job):

@@ -7,9 +7,10 @@ from datetime import datetime
 from decimal import Decimal
 
 from shared import prices
+from shared.brake import Stop
 from shared.entry import Entry
 from shared.journal import BudgetState, Holds
-from shared.objects.job import CALLED_OFF
+from shared.objects.job import CAN_BE_CALLED_OFF
 from shared.report import job_parts as own
 from shared.report import parts
 from shared.slack.conversation import Outage
@@ -22,6 +23,7 @@ def status(
     holds: Holds,
     outages: Sequence[tuple[str, Outage]],
     *,
+    stop: Stop | None,
     unread: int,
     now: datetime,
 ) -> str:
@@ -32,10 +34,21 @@ def status(
         entries: The open entries.
         holds: What people protect for a time.
         outages: The channels that Slack does not take messages for.
+        stop: The brake, where it is on.
         unread: How many entries cannot be read.
         now: The time of asking.
     """
     said = [
+        *(
+            [
+                Part(
+                    title="THE BRAKE IS ON",
+                    tail=f"since {stamp(stop.at)}: nothing is stopped or deleted until somebody says {code('/cost-watchdog release')}",
+                )
+            ]
+            if stop
+            else []
+        ),
         *_spend(budgets),
         *_parked(entries),
         *_waiting(entries),
@@ -104,7 +117,7 @@ def _waiting(entries: Sequence[Entry]) -> Iterator[Part]:
                     f"• {prose(parts.name(entry), 90)} {parts.at(step)}: {prose(parts.actions(step.uses), 100)} {what}{when} · {code(entry.key, 120)}"
                 )
         job = entry.job
-        if job and not job.parent and (job.stage in CALLED_OFF or job.stage in ("working", "undoing")):
+        if job and not job.parent and (job.stage in CAN_BE_CALLED_OFF or job.stage in ("working", "undoing")):
             due = f" until {stamp(job.due_at)}" if job.due_at else ""
             lines.append(f"• {prose(own.subject_of(job), 120)}: {prose(job.stage, 20)}{due} · {code(entry.key, 120)}")
     if lines:

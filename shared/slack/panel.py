@@ -10,14 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.brake import NOTICE
 from shared.entry import Entry, MessageRecord, TargetRecord
-from shared.objects.job import CALLED_OFF, Job
+from shared.objects.job import CAN_BE_CALLED_OFF, Job
 from shared.slack.conversation import Thread, digest
 from shared.slack.text import moment, plain, plural, prose
 
 APPROVE, CANCEL, RESTORE, RESTORE_ONE, HOLD, SHOW = "approve", "cancel", "restore", "restore_one", "hold", "show"
-SNOOZE, WAKE = "snooze", "wake"
-CHANGES = frozenset({APPROVE, CANCEL, RESTORE, RESTORE_ONE, HOLD, SNOOZE, WAKE})
+SNOOZE, WAKE, RELEASE = "snooze", "wake", "release"
+CHANGES = frozenset({APPROVE, CANCEL, RESTORE, RESTORE_ONE, HOLD, SNOOZE, WAKE, RELEASE})
 """The buttons that only those may press whom the policy names."""
 ENTRY, THREAD = "entry:", "thread:"
 UNTIL_PERIOD_ENDS = "period"
@@ -32,6 +33,8 @@ _WORDS = {"4h": "for 4 hours", "24h": "for 24 hours", UNTIL_PERIOD_ENDS: "until 
 
 def of_entry(entry: Entry, message: MessageRecord, now: datetime) -> Blocks:
     """What stands below a message of an entry: who decided what, and, below the newest of each channel, what there is to decide."""
+    if entry.key.startswith(NOTICE):
+        return _of_brake(entry)
     whole = message.panel == "whole"
     newest = is_newest(entry, message)
     notes = [*_decided(entry)] if whole else []
@@ -81,6 +84,11 @@ def parked(entry: Entry, route: str | None) -> list[TargetRecord]:
     return [target for target in held if route is None or target.channel == route]
 
 
+def _of_brake(entry: Entry) -> Blocks:
+    sure = _confirm("Release the brake?", "What waits is carried out, within a quarter of an hour.", "Release")
+    return _actions(f"{ENTRY}{entry.key}", [_button(RELEASE, "Release the brake", style="danger", confirm=sure)])
+
+
 def _for_plan(entry: Entry, route: str, *, whole: bool) -> Iterator[dict[str, Any]]:
     states = {step.state for step in entry.steps}
     if whole and states & {"approval", "refused"}:
@@ -114,7 +122,7 @@ def _for_job(job: Job, now: datetime) -> Iterator[dict[str, Any]]:
     if job.stage == "refused":
         sure = _confirm("Go on all the same?", "A limit of the policy refused it. It is looked at again, and then carried out.", "Go on")
         yield _button(APPROVE, "Approve", style="primary", confirm=sure)
-    if job.stage in CALLED_OFF:
+    if job.stage in CAN_BE_CALLED_OFF:
         word = "Reject" if job.stage == "refused" else "Call off"
         yield _button(CANCEL, word, style="danger", confirm=_confirm(f"{word}?", "Nothing is changed.", word))
     elif job.stage == "working" or (job.stage == "done" and job.begun and job.undo_until and job.undo_until > now):

@@ -9,9 +9,10 @@ import pytest
 from shared.entry import Entry
 from shared.errors import Gone, Unavailable
 from shared.journal import Kept
-from shared.objects.clean import GIVE_UP, STALE
+from shared.objects.clean import STALE
 from shared.objects.job import part_key, rule_id
 from shared.objects.ledger import Ledger
+from shared.objects.portions import GIVE_UP
 from shared.ports import Stored
 from tests.stage import Crash
 from tests.yard import DAY, RUNS, Yard, a_rule, the_policy
@@ -349,6 +350,19 @@ def test_without_a_tasks_topic_the_ticks_end_the_parts() -> None:
     yard.hours(24)
     yard.tasks = None  # type: ignore[assignment]  # a world without one
     yard.ann().restore_entry(yard.key())
+    yard.tick(1)
+    yard.tick(2)
+    assert yard.names() == sorted([*names, MARKER, LOG])
+
+
+def test_where_the_tasks_topic_takes_nothing_the_ticks_end_the_parts(caplog: pytest.LogCaptureFixture) -> None:
+    """That the parts could not be woken keeps nothing from being put back."""
+    yard = Yard(the_policy(), portion=2)
+    names = yard.announced(objects=20)
+    yard.hours(24)
+    yard.tasks.down = True
+    yard.ann().restore_entry(yard.key())
+    assert "the tasks topic did not take it, so the next tick looks at it" in caplog.text
     yard.tick(1)
     yard.tick(2)
     assert yard.names() == sorted([*names, MARKER, LOG])

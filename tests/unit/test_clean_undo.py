@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import Denied, Gone, Unavailable
-from shared.objects.clean import GIVE_UP
+from shared.objects.portions import GIVE_UP
 from tests.stage import Crash
 from tests.yard import DAY, HOUR, RUNS, Yard, a_rule, the_policy
 

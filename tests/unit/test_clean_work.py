@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import Denied, JournalError, Unavailable
-from shared.objects.clean import GIVE_UP
 from shared.objects.job import NAMED, part_key
+from shared.objects.portions import GIVE_UP
 from shared.ports import Fate
 from tests.stage import Crash
 from tests.yard import DAY, GIB, RUNS, Yard, a_rule, the_policy
@@ -521,7 +521,7 @@ def test_without_the_tasks_topic_the_ticks_take_the_parts_up(wide: Yard, caplog:
     """It is down, so what is recorded is found by the next tick."""
     wide.tasks.down = True
     go(wide)
-    assert "the tasks topic did not take it, so the next tick begins it" in caplog.text
+    assert "the tasks topic did not take it, so the next tick looks at it" in caplog.text
     wide.tick(1)
     wide.tick(1)
     assert (wide.job().stage, wide.job().changed) == ("done", 21)

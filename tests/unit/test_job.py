@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shared.entry import FAR, Entry
 from shared.model import BucketFacts
 from shared.objects.job import (
-    CALLED_OFF,
+    CAN_BE_CALLED_OFF,
     ENDED,
     UNDOABLE,
     Bucket,
@@ -159,11 +159,11 @@ def test_only_what_a_limit_refused_can_be_approved(stage: Stage) -> None:
 def test_only_what_changed_nothing_yet_can_be_called_off(stage: Stage) -> None:
     """What was to be deleted stays on record."""
     job = a_job(stage=stage, reason="503", due_at=NOW, tally=TALLY)
-    expected = job.but(stage="cancelled", decided_by="ann", decided_at=NOW, due_at=None, reason="") if stage in CALLED_OFF else job
+    expected = job.but(stage="cancelled", decided_by="ann", decided_at=NOW, due_at=None, reason="") if stage in CAN_BE_CALLED_OFF else job
     if stage == "working":
         expected = job.but(stopping="called off by ann", decided_by="ann", decided_at=NOW, due_at=None)
     assert cancel(job, by="ann", now=NOW) == expected
-    if stage in CALLED_OFF:
+    if stage in CAN_BE_CALLED_OFF:
         begun = job.but(portions=(HALF.but(begun=True),))
         assert cancel(begun, by="ann", now=NOW) == begun.but(
             stage="done", decided_by="ann", decided_at=NOW, due_at=None, reason="called off by ann"

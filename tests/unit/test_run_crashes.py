@@ -10,7 +10,7 @@ from itertools import count
 import pytest
 
 from shared.errors import CloudError, Denied, Unavailable
-from shared.objects import clean, duty
+from shared.objects import duty, parts
 from shared.objects.job import Job
 from tests.object_double import MemoryObjects
 from tests.stage import Crash
@@ -33,7 +33,7 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 def spread(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether the portions are given to entries of their own."""
     many: bool = request.param == "by many"
-    monkeypatch.setattr(clean, "SPREAD_FROM", 2 if many else 8)
+    monkeypatch.setattr(parts, "SPREAD_FROM", 2 if many else 8)
     return many
 
 

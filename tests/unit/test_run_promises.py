@@ -28,7 +28,7 @@ from shared.by_hand import ByHand
 from shared.entry import Entry
 from shared.errors import CloudError, Conflict, Denied, EventRejected, Unavailable
 from shared.model import ObjectWritten, StorageObject
-from shared.objects import clean, duty
+from shared.objects import duty, parts
 from shared.objects.clean import Cleaner
 from shared.objects.job import Job, Stage
 from shared.objects.runs import Watch
@@ -561,7 +561,7 @@ class Story(RuleBasedStateMachine):
 
     def _invoke(self, ask: Callable[[Watchdog], object]) -> None:
         watchdog = Watchdog(self.world, self.policy, project=PROJECT, time_budget=timedelta(seconds=self.seconds))
-        vars(watchdog)["cleaner"] = Cleaner(watchdog.world, self.policy, PROJECT, watchdog.deadline, portion=3)
+        vars(watchdog)["cleaner"] = Cleaner(watchdog.world, self.policy, PROJECT, watchdog.deadline, watchdog.braking, portion=3)
         self.invocations.append(Invocation(self.clock.now(), self.policy, watchdog.owner))
         with contextlib.suppress(Crash, CloudError):
             try:
@@ -641,7 +641,7 @@ class _Faults(logging.Handler):
 def test_the_promises_about_runs_hold_in_every_story(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what belongs to a failed run, was seen, and is written down; all of it comes to an end that is told, and back where that is asked for."""
     monkeypatch.setattr(duty, "BATCH", 2)
-    monkeypatch.setattr(clean, "SPREAD_FROM", 2)
+    monkeypatch.setattr(parts, "SPREAD_FROM", 2)
     run_state_machine_as_test(
         Story, settings=settings(max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
     )
