@@ -1,0 +1,96 @@
+"""Where the functions are born: a process that has loaded everything, and forks a functions-framework server each time it is asked.
+
+It reads one line of JSON for each birth from standard input, and answers with the process id. A child leads a group of its own, so that `kill -9` reaches
+the server's master and its worker, as it does where a whole container dies. Nothing of the product is replaced but the clock, and
+the size of a batch of objects, so that a small run takes several.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Any
+
+import functions_framework
+import slack_sdk.signature
+from functions_framework._http import create_server
+
+from functions import slack_action, wiring
+from sandbox.cloud import ROOT
+from sandbox.serve import HOST
+from shared.cloud.slack import SlackMessenger
+from shared.objects import duty
+from tests.chaos import mutants
+from tests.chaos.clock import StoryClock
+
+_LOADED = (
+    "functions.slack_desk", "google.api_core.retry", "google.cloud.pubsub_v1", "google.cloud.resourcemanager_v3", "google.cloud.run_v2",
+    "google.cloud.storage", "gunicorn.app.base", "gunicorn.workers.gthread", "shared.audit.audit", "shared.digest", "shared.slack.backlog", "slack_sdk",
+    "slack_sdk.webhook",
+)  # fmt: skip
+"""What the functions load when they need it: loaded once here, since a thousand processes would load it a thousand times."""
+
+
+_BATCH = 3
+
+
+def main() -> None:
+    """Give birth until standard input ends."""
+    for name in _LOADED:
+        importlib.import_module(name)
+    duty.BATCH = _BATCH
+    if mutant := sys.argv[1]:
+        mutants.MUTANTS[mutant]()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    print("{}", flush=True)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            _live(asked)
+        print(json.dumps({"pid": child}), flush=True)
+
+
+def _live(asked: dict[str, Any]) -> None:
+    """Serve one target until the process is killed."""
+    try:
+        os.setsid()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for descriptor, target in ((nothing, 0), (log, 1), (log, 2)):
+            os.dup2(descriptor, target)
+        os.environ.clear()
+        os.environ.update(asked["environment"])
+        _set_the_clock(StoryClock(Path(asked["clock"])))
+        app = functions_framework.create_app(asked["target"], str(ROOT / "main.py"), asked["signature"])
+        create_server(app, debug=False).run(HOST, asked["port"])
+    finally:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def _set_the_clock(clock: StoryClock) -> None:
+    """Let everything in this process live in the story's time: what the product asks for, and what libraries wait by."""
+
+    class StoryDate(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            return datetime.fromtimestamp(clock.time(), tz)
+
+    SlackMessenger.__init__.__kwdefaults__.update(clock=clock.monotonic, sleep=clock.sleep)
+    wiring.SystemClock = lambda: clock  # type: ignore[assignment,misc]
+    slack_action.datetime = StoryDate  # type: ignore[misc]
+    slack_sdk.signature.Clock.now = lambda _: clock.time()
+    time.monotonic, time.sleep = clock.monotonic, clock.sleep  # gRPC reckons its deadlines by `time.time`, which stays real
+
+
+if __name__ == "__main__":
+    main()
