@@ -37,8 +37,12 @@ class StoryClock:
         return float((_real() - begun) * SCALE + passed)
 
     def time(self) -> float:
-        """The time of day, in seconds since 1970."""
-        return float(BEGIN.timestamp() + self.monotonic() + _LAYOUT.unpack(self._shared[:])[2])
+        """The time of day as the functions' clocks have it, in seconds since 1970."""
+        return float(self.right() + _LAYOUT.unpack(self._shared[:])[2])
+
+    def right(self) -> float:
+        """The time of day as it is, and as Google and Slack have it."""
+        return float(BEGIN.timestamp() + self.monotonic())
 
     def now(self) -> datetime:
         """The time of day, UTC."""
@@ -53,7 +57,7 @@ class StoryClock:
         self._add(seconds, 0.0)
 
     def is_set(self, seconds: float) -> None:
-        """All clocks are set forward, or back, while no time goes by."""
+        """The functions' clocks are set forward, or back, by so much, while no time goes by."""
         self._add(0.0, seconds)
 
     def _add(self, passed: float, moved: float) -> None:

@@ -39,6 +39,7 @@ class Storm(Faults):
     _armed: list[Strike] = field(default_factory=list)
     _gate: threading.Condition = field(default_factory=threading.Condition)
     _going: int = 0
+    _halted: bool = False
 
     def arm(self, strikes: tuple[Strike, ...]) -> None:
         """Let these go wrong from now on."""
@@ -60,6 +61,7 @@ class Storm(Faults):
         """Decide what becomes of a call."""
         if method == "push":
             with self._gate:
+                self._gate.wait_for(lambda: not self._halted)
                 self._going += 1
             return None
         fault, act, what = self._decided(method, resource)
@@ -77,10 +79,13 @@ class Storm(Faults):
     def between(self, work: Callable[[], None], patience: float = 20.0) -> bool:
         """Do something while no function is at work; false if there is no such moment."""
         with self._gate:
-            if not self._gate.wait_for(lambda: self._going == 0, patience):
-                return False
-            work()
-            return True
+            self._halted = True
+            still = self._gate.wait_for(lambda: self._going == 0, patience)
+            if still:
+                work()
+            self._halted = False
+            self._gate.notify_all()
+            return still
 
     def _decided(self, method: str, resource: str) -> tuple[Fault | None, Callable[[], None] | None, str]:
         with self._lock:

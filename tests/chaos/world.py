@@ -95,7 +95,7 @@ class World:
         self.storm = Storm(clock=self.clock)
         self.sandbox = Sandbox(
             policy=self.folder / "policy.yaml", channels=(CHANNEL,), operation_seconds=self.schedule.operation_seconds, faults=self.storm,
-            now=self.clock.time, clock=self.clock.monotonic,
+            now=self.clock.right, clock=self.clock.monotonic,
         )  # fmt: skip
         self.targets = Targets(self.nursery, self.sandbox.environment(), self.folder)
         self.storm.kill = self.targets.kill
