@@ -17,7 +17,7 @@ from sandbox.slack_people import Impossible
 from sandbox.storage_errors import ApiError
 from shared.slack import panel
 from tests.chaos.processes import Nursery
-from tests.chaos.schedule import CHANNEL, SERVICES, Event, Schedule
+from tests.chaos.schedule import CHANNEL, REGIONS, SERVICES, Event, Schedule
 from tests.chaos.world import PEOPLE, World, pressable
 from tests.envelopes import attributes, encode, payload
 
@@ -101,6 +101,10 @@ class Play:
                 world.sandbox.slack.outage(how["down"])
             case "state":
                 world.storm.refusing = how["status"] if how["refuses"] else None
+            case "region":
+                (world.sandbox.run.lose if how["lost"] else world.sandbox.run.recover)(world.sandbox.project, how["region"])
+            case "command":
+                self._command(how["text"])
             case "press":
                 self._press_any(how["which"], how["option"])
 
@@ -180,6 +184,13 @@ class Play:
             self.pressed.append((action, block))
             self.world.storm.note(f"pressed {action} {option or ''} of {block}: {done.status} {done.failure}")
 
+    def _command(self, text: str) -> None:
+        """Somebody types a command."""
+        self.world.targets.begin(SLACK_ACTION)
+        done = self.world.sandbox.slack.command("/cost-watchdog", text, channel=CHANNEL)
+        self.pressed.append((text.split()[0], "command"))
+        self.world.storm.note(f"typed {text}: {done.status} {done.failure}")
+
     # afterwards
 
     def heal(self) -> None:
@@ -188,6 +199,8 @@ class Play:
         world.storm.note("* all is healed")
         world.storm.heal()
         world.sandbox.slack.outage(on=False)
+        for region in REGIONS:
+            world.sandbox.run.recover(world.sandbox.project, region)
         self._calm()
         self.ticks(_AFTER_THE_STORM)
 

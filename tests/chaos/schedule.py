@@ -175,14 +175,13 @@ def _events(dice: random.Random) -> list[Event]:
     """A storm that begins with something to do."""
     begin = [_spend(dice, low=50), _fails(dice)]
     dice.shuffle(begin)
-    makers = [_spend, _again, _tick, _tick, _tick, _passes, _passes, _fails, _object, _deploy, _remove, _slack, _state, _press, _press, _clock]
-    for number in range(dice.randint(5, 11)):
-        begin.insert(min(number + 1, len(begin)), dice.choice(makers)(dice))
+    for number in range(dice.randint(6, 14)):
+        begin.insert(min(number + 1, len(begin)), dice.choice(_MAKERS)(dice))
     return begin
 
 
 def _event(dice: random.Random, what: str, victim: str, trouble: float = 0.6, /, **how: Any) -> Event:
-    strikes = tuple(_strike(dice, victim) for _ in range(dice.choice([1, 1, 2])) if dice.random() < trouble)
+    strikes = tuple(_strike(dice, victim) for _ in range(dice.choice([1, 1, 2, 3])) if dice.random() < trouble)
     return Event(what, how, strikes, at_once=dice.random() < 0.25)
 
 
@@ -242,5 +241,19 @@ def _state(dice: random.Random) -> Event:
     return Event("state", {"refuses": dice.random() < 0.6, "status": dice.choice([403, 429, 500, 503])})
 
 
+def _region(dice: random.Random) -> Event:
+    return Event("region", {"region": dice.choice(REGIONS), "lost": dice.random() < 0.6})
+
+
+def _command(dice: random.Random) -> Event:
+    text = dice.choice(["status", "restore all", f"hold {dice.choice([*SERVICES])} 4h", f"restore {dice.choice([*SERVICES])}"])
+    return _event(dice, "command", dice.choice([SLACK_ACTION, TASK]), text=text)
+
+
 def _press(dice: random.Random) -> Event:
     return _event(dice, "press", dice.choice([SLACK_ACTION, TASK]), which=dice.random(), option=dice.random())
+
+
+_MAKERS = (
+    _spend, _again, _tick, _tick, _tick, _passes, _passes, _fails, _object, _deploy, _remove, _slack, _state, _press, _press, _clock, _region, _command,
+)  # fmt: skip
