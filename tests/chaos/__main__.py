@@ -6,6 +6,9 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from tests.chaos.mutants import MUTANTS
@@ -18,24 +21,23 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="the first story")
     parser.add_argument("--schedules", type=int, default=20, help="how many, from that one on")
+    parser.add_argument("--jobs", type=int, default=1, help="how many at the same time")
     parser.add_argument("--seconds", type=float, default=3600.0, help="no story is begun after so long")
     parser.add_argument("--mutant", default="", choices=["", *MUTANTS], help="what is broken in the product on purpose")
     parser.add_argument("--records", type=Path, help="a folder for the records of the stories that fail, rather than standard output")
     parser.add_argument("--all", action="store_true", help="print the record of every story")
     asked = parser.parse_args(arguments)
     begun, verdicts = time.monotonic(), list[Verdict]()
-    nursery = Nursery(asked.mutant)
-    try:
-        for seed in range(asked.seed, asked.seed + asked.schedules):
-            if time.monotonic() - begun > asked.seconds:
+    work = partial(_tell, until=begun + asked.seconds, record=asked.all)
+    with ProcessPoolExecutor(asked.jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=(asked.mutant,)) as pool:
+        for verdict in pool.map(work, range(asked.seed, asked.seed + asked.schedules)):
+            if verdict is None:
                 break
-            verdict = tell(seed, nursery, record=asked.all)
             verdicts.append(verdict)
             _report(verdict, asked.records)
             if verdict.wrong and asked.mutant:
+                pool.shutdown(cancel_futures=True)
                 break
-    finally:
-        nursery.close()
     failed = [verdict.seed for verdict in verdicts if verdict.wrong]
     seconds = time.monotonic() - begun
     print(
@@ -44,6 +46,18 @@ def main(arguments: Sequence[str]) -> int:
         f"{sum(each.messages for each in verdicts):,} messages; {len(failed)} failed{': ' if failed else ''}{' '.join(map(str, failed))}"
     )
     return 1 if failed else 0
+
+
+_nursery: list[Nursery] = []
+"""Of this worker: it lives through all its stories, and ends with it, since its standard input does."""
+
+
+def _begin(mutant: str) -> None:
+    _nursery.append(Nursery(mutant))
+
+
+def _tell(seed: int, *, until: float, record: bool) -> Verdict | None:
+    return tell(seed, _nursery[0], record=record) if time.monotonic() < until else None
 
 
 def _report(verdict: Verdict, records: Path | None) -> None:

@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from functions import triggers
-from shared import session, watchdog
-from shared.cloud import objects, run_services
+from shared import session
+from shared.cloud import objects
+from shared.cloud.object_batch import call, segment
+from shared.cloud.run_services import CloudRunServices
 from shared.cloud.slack import SlackMessenger
 from shared.errors import CloudError
 from shared.journal import Journal
@@ -20,22 +22,29 @@ from shared.objects.duty import RunDuty
 from shared.policy import Protect
 from shared.session import Session
 from shared.slack.outbox import Outbox
+from shared.watchdog import Watchdog
+
+
+def put(owner: object, **changes: object) -> None:
+    """Put something else in the place of attributes of a module or a class."""
+    for name, change in changes.items():
+        setattr(owner, name, change)
 
 
 def _protects_nothing() -> None:
     """The policy's `protect` is not asked."""
-    Protect.covers = lambda *_: None  # type: ignore[method-assign]
+    put(Protect, covers=lambda *_: None)
 
 
 def _ignores_leases() -> None:
     """Whoever comes works on an entry, whoever else does."""
-    begin = Session.open.__func__  # type: ignore[attr-defined]
+    begin: Any = vars(Session)["open"].__func__
 
     def opened(cls: type[Session], journal: Any, clock: Any, owner: str, kept: Any) -> Session | None:
         found: Session | None = begin(cls, journal, clock, owner, replace(kept, record=kept.record.but(lease=None)))
         return found
 
-    Session.open = classmethod(opened)  # type: ignore[assignment,method-assign]
+    put(Session, open=classmethod(opened))
 
 
 def _marks_before_it_posts() -> None:
@@ -47,36 +56,34 @@ def _marks_before_it_posts() -> None:
         self.session.save()
         return send(self, message)
 
-    Outbox._send = sent  # type: ignore[method-assign]
+    put(Outbox, _send=sent)
 
 
 def _looks_for_no_message() -> None:
     """A message is sent again without a look for the first."""
-    SlackMessenger.find = lambda *_, **__: None  # type: ignore[method-assign]
+    put(SlackMessenger, find=lambda *_, **__: None)
 
 
 def _acts_before_it_records() -> None:
     """What is about to be changed is not saved first."""
     save = Session.save
-    Session.save = lambda self, *, confirm=False: None if confirm else save(self)  # type: ignore[method-assign]
+    put(Session, save=lambda self, *, confirm=False: None if confirm else save(self))
 
 
 def _doubts_nothing() -> None:
     """What a dead worker may have written is taken for not written."""
-    session.doubted = lambda entry: entry
+    put(session, doubted=lambda entry: entry)
 
 
 def _writes_over_others() -> None:
     """A service is written to whatever became of it since it was read."""
-    write = run_services.CloudRunServices.write
-    run_services.CloudRunServices.write = (  # type: ignore[method-assign]
-        lambda self, resource, wanted, *, timeout: write(self, replace(resource, etag=""), wanted, timeout=timeout)
-    )
+    write = CloudRunServices.write
+    put(CloudRunServices, write=lambda self, resource, wanted, *, timeout: write(self, replace(resource, etag=""), wanted, timeout=timeout))
 
 
 def _forgets_what_is_closed() -> None:
     """An event that comes again begins anew."""
-    Journal.was_closed = lambda *_: False  # type: ignore[method-assign]
+    put(Journal, was_closed=lambda *_: False)
 
 
 def _acknowledges_everything() -> None:
@@ -89,7 +96,7 @@ def _acknowledges_everything() -> None:
         except CloudError:
             return
 
-    triggers._settle = settled
+    put(triggers, _settle=settled)
 
 
 def _deletes_promoted_runs() -> None:
@@ -99,17 +106,17 @@ def _deletes_promoted_runs() -> None:
     def checked(self: RunDuty) -> Any:
         return check(replace(self, rule=self.rule.model_copy(update={"unless": ()})))
 
-    RunDuty.check = checked  # type: ignore[method-assign]
+    put(RunDuty, check=checked)
 
 
 def _deletes_what_was_overwritten() -> None:
     """An object is deleted whatever its generation is now."""
-    objects._deletion = lambda folder, each: objects.call("DELETE", f"{folder}{objects.segment(each.name)}")
+    put(objects, _deletion=lambda folder, each: call("DELETE", f"{folder}{segment(each.name)}"))
 
 
 def _claims_nothing() -> None:
     """The steps of an entry are not written down as taken."""
-    watchdog.Watchdog._sure_of_claim = lambda *_: True  # type: ignore[method-assign]
+    put(Watchdog, _sure_of_claim=lambda *_: True)
 
 
 MUTANTS: dict[str, Callable[[], None]] = {

@@ -27,8 +27,8 @@ from sandbox.cloud import ROOT
 from sandbox.serve import HOST
 from shared.cloud.slack import SlackMessenger
 from shared.objects import duty
-from tests.chaos import mutants
 from tests.chaos.clock import StoryClock
+from tests.chaos.mutants import MUTANTS, put
 
 _LOADED = (
     "functions.slack_desk", "google.api_core.retry", "google.cloud.pubsub_v1", "google.cloud.resourcemanager_v3", "google.cloud.run_v2",
@@ -45,9 +45,9 @@ def main() -> None:
     """Give birth until standard input ends."""
     for name in _LOADED:
         importlib.import_module(name)
-    duty.BATCH = _BATCH
+    put(duty, BATCH=_BATCH)
     if mutant := sys.argv[1]:
-        mutants.MUTANTS[mutant]()
+        MUTANTS[mutant]()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     print("{}", flush=True)
     for line in sys.stdin:
@@ -85,11 +85,16 @@ def _set_the_clock(clock: StoryClock) -> None:
         def now(cls, tz: tzinfo | None = None) -> Any:
             return datetime.fromtimestamp(clock.time(), tz)
 
-    SlackMessenger.__init__.__kwdefaults__.update(clock=clock.monotonic, sleep=clock.sleep)
-    wiring.SystemClock = lambda: clock  # type: ignore[assignment,misc]
-    slack_action.datetime = StoryDate  # type: ignore[misc]
-    slack_sdk.signature.Clock.now = lambda _: clock.time()
-    time.monotonic, time.sleep = clock.monotonic, clock.sleep  # gRPC reckons its deadlines by `time.time`, which stays real
+    began = SlackMessenger.__init__
+
+    def begin(self: SlackMessenger, token: str, base_url: str) -> None:
+        began(self, token, base_url, sleep=clock.sleep, clock=clock.monotonic)
+
+    put(SlackMessenger, __init__=begin)
+    put(wiring, SystemClock=lambda: clock)
+    put(slack_action, datetime=StoryDate)
+    put(slack_sdk.signature.Clock, now=lambda _: clock.time())
+    put(time, monotonic=clock.monotonic, sleep=clock.sleep)  # gRPC reckons its deadlines by `time.time`, which stays real
 
 
 if __name__ == "__main__":

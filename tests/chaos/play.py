@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -66,7 +65,9 @@ class Play:
         """Everything goes wrong."""
         self.world.storm.somebody = self._somebody
         for event in self.schedule.events:
-            self.world.storm.note(f"* {event.what} {dict(event.how)} {[f'{s.trouble} {s.method}+{s.after}x{s.times}' for s in event.strikes] or ''}")
+            self.world.storm.note(
+                f"* {event.what} {dict(event.how)} {[f'{s.trouble} {s.method}+{s.after}x{s.times}' for s in event.strikes] or ''}"
+            )
             self.world.storm.arm(event.strikes)
             self.happen(event)
             if not event.at_once:
@@ -188,7 +189,7 @@ class Play:
         """Somebody types a command."""
         self.world.targets.begin(SLACK_ACTION)
         done = self.world.sandbox.slack.command("/cost-watchdog", text, channel=CHANNEL)
-        self.pressed.append((text.split()[0], "command"))
+        self.pressed.append((text.split(maxsplit=1)[0], "command"))
         self.world.storm.note(f"typed {text}: {done.status} {done.failure}")
 
     # afterwards

@@ -18,7 +18,7 @@ from sandbox.cloud import STATE_BUCKET
 from sandbox.storage_state import Stored
 from shared.slack import panel
 from tests.chaos.play import Play
-from tests.chaos.schedule import SERVICES, WAIT
+from tests.chaos.schedule import SERVICES
 from tests.chaos.world import NEVER, State, Write, pressable, reference, said, warm
 
 GROUP = ("manual", "count", "minimum", "maximum")
@@ -49,8 +49,12 @@ class Judge:
         """What may never happen, asked of all that was seen."""
         world = self.play.world
         self.wrong += self.play.faults
-        self.wrong += [f"{_short(each.name)}, which is protected, was written to" for each in world.writes if each.ours and _short(each.name) in NEVER]
-        self.wrong += [f"{_short(each.name)} was written to, and nothing changed" for each in world.writes if each.ours and each.before == each.after]
+        self.wrong += [
+            f"{_short(each.name)}, which is protected, was written to" for each in world.writes if each.ours and _short(each.name) in NEVER
+        ]
+        self.wrong += [
+            f"{_short(each.name)} was written to, and nothing changed" for each in world.writes if each.ours and each.before == each.after
+        ]
         self.wrong += self._deletions()
         told = Counter(reference(message) for message in world.messages())
         self.wrong += [f"{name} was posted {count} times" for name, count in told.items() if name and count > 1]
@@ -110,7 +114,8 @@ class Judge:
         steps = [step for step in self.play.schedule.steps if step.at <= self.play.spent and step.means(env)]
         mine = [write for write in self.play.world.writes if write.name == name]
         parks = [write for write in mine if write.ours and write.parks]
-        if len(parks) > len({step.to for step in steps}):
+        left = any(not write.ours for write in mine) or self._asked(panel.RESTORE, panel.RESTORE_ONE, panel.HOLD, panel.CANCEL)
+        if len(parks) > (len(steps) if left else len({step.to for step in steps})):
             yield f"{_short(name)} was parked {len(parks)} times by {len(steps)} steps"
         if not steps and [write for write in mine if write.ours]:
             yield f"{_short(name)} was written to, and no step that was reached means it"
@@ -118,7 +123,6 @@ class Judge:
             if not any(_short(name) in said(message) for message in self.play.world.messages()):
                 yield f"{_short(name)} was parked at {write.at:.0f} s, and nobody was told"
         due = [step for step in steps if "approve" not in step.gate]
-        left = any(not write.ours for write in mine) or self._asked(panel.RESTORE, panel.RESTORE_ONE, panel.HOLD, panel.CANCEL)
         if due and not left:
             live, strongest = self.play.world.live[name], max(due, key=lambda step: _WORTH[step.to]).to
             idle = live["manual"] and live["count"] == 0 if strongest == "stopped" else warm(live) <= 1 and live["count"] in (None, 0)

@@ -16,15 +16,13 @@ SERVICES = {"embedder": "staging", "ranker": "dev", "gateway": "staging", "eval"
 RUNS = ("a", "ab", "c")
 LEVELS = (50, 70, 90)
 STAGING, BOTH = "{env: staging}", "{env: [staging, dev]}"
-WAIT = 1800.0
-"""Seconds that a step with a wait waits."""
-
 _DOES = (("idle", STAGING), ("idle", BOTH), ("stopped", STAGING), ("stopped", BOTH))
 _METHODS = (
     "*", "*", "*", "UpdateService", "GetService", "ListServices", "UpdateWorkerPool", "storage.objects.insert", "storage.objects.get", "storage.objects.list",
     "storage.objects.delete", "storage.objects.restore", "storage.batch", "chat.postMessage", "chat.*", "conversations.*", "Publish", "response_url",
 )  # fmt: skip
-_TROUBLE = ("die before", "die before", "die after", "die after", "die after", "drop", "drop", "drop", "refuse", "refuse", "slow", "somebody")
+_TROUBLE = {"die before": 2, "die after": 3, "drop": 3, "refuse": 2, "slow": 1, "somebody": 1}
+"""What goes wrong, and how often in proportion."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +186,7 @@ def _event(dice: random.Random, what: str, victim: str, trouble: float = 0.6, /,
 def _strike(dice: random.Random, victim: str) -> Strike:
     method = dice.choice(_METHODS)
     after = dice.randint(0, 40) if method == "*" else dice.randint(0, 4)
-    return Strike(method, after, dice.choice(_TROUBLE), dice.choice([1, 1, 2, 4, 15]), dice.random(), victim)
+    return Strike(method, after, dice.choices([*_TROUBLE], [*_TROUBLE.values()])[0], dice.choice([1, 1, 2, 4, 15]), dice.random(), victim)
 
 
 def _spend(dice: random.Random, low: int = 10) -> Event:
@@ -223,7 +221,9 @@ def _object(dice: random.Random) -> Event:
 
 
 def _deploy(dice: random.Random) -> Event:
-    fields = dice.choice([{}, {"service_min": dice.randint(1, 4), "service_max": 20}, {"image": f"us-docker.pkg.dev/p/i:{dice.randint(1, 9)}"}])
+    fields = dice.choice(
+        [{}, {"service_min": dice.randint(1, 4), "service_max": 20}, {"image": f"us-docker.pkg.dev/p/i:{dice.randint(1, 9)}"}]
+    )
     return _event(dice, "deploy", BUDGET_ALERT, 0.3, name=dice.choice([*SERVICES]), changes=fields)
 
 

@@ -121,4 +121,3 @@ class Storm(Faults):
             case "somebody":
                 return None, lambda: self.somebody(strike.pick), "<- somebody does something meanwhile"
         return Fault(method, status=status, retry_after=1 + int(strike.pick * 30)), None, f"-> {status}"
-

@@ -128,9 +128,9 @@ class World:
         run, project = self.sandbox.run, self.sandbox.project
         run.unset_on_manual = self.schedule.unset_on_manual
         for number, (name, env) in enumerate(SERVICES.items()):
-            run.add_service(project, REGIONS[number % 2], name, labels={"env": env}, **self.schedule.shapes[name])  # type: ignore[arg-type]
+            run.add_service(project, REGIONS[number % 2], name, labels={"env": env}, **self.schedule.shapes[name])
         for name, shape in NEVER.items():
-            run.add_service(project, REGIONS[0], name, service_min=2, **shape)  # type: ignore[arg-type]
+            run.add_service(project, REGIONS[0], name, service_min=2, **shape)
         run.add_worker_pool(project, REGIONS[0], "worker", manual_count=self.schedule.pool, labels={"env": "staging"})
         self.original = {name: self._scaling(name) for name in run._records}
         self.live = dict(self.original)
@@ -163,7 +163,7 @@ class World:
             before, after = self.live.get(name, {}), self._scaling(name)
             self.live[name] = after
             self.writes.append(Write(self.clock.monotonic(), name, principal == WATCHDOG, before, after))
-            self.storm.note(f"    {method} by {principal.split('@')[0]}: {name.rsplit('/', 1)[-1]} {_changes(before, after)}")
+            self.storm.note(f"    {method} by {principal.split('@', maxsplit=1)[0]}: {name.rsplit('/', 1)[-1]} {_changes(before, after)}")
 
         def retired(bucket: Any, stored: Stored, now: Any, *, archives: bool) -> None:
             if bucket.name == ARTIFACTS_BUCKET and not self.by_people:
@@ -232,4 +232,6 @@ def pressable(messages: list[dict[str, Any]]) -> list[tuple[str, str, dict[str, 
 
 
 def _changes(before: State, after: State) -> str:
-    return "deleted" if not after else ", ".join(f"{key} {before.get(key)} → {value}" for key, value in after.items() if value != before.get(key))
+    if not after:
+        return "deleted"
+    return ", ".join(f"{key} {before.get(key)} → {value}" for key, value in after.items() if value != before.get(key))
