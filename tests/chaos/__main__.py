@@ -12,8 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from tests.chaos.mutants import MUTANTS
-from tests.chaos.processes import Nursery
-from tests.chaos.story import Verdict, tell
+from tests.chaos.story import Verdict, begin_work, work_on
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,9 +27,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--all", action="store_true", help="print the record of every story")
     asked = parser.parse_args(arguments)
     begun, verdicts = time.monotonic(), list[Verdict]()
-    work = partial(_tell, until=begun + asked.seconds, record=asked.all)
-    with ProcessPoolExecutor(asked.jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=(asked.mutant,)) as pool:
-        for verdict in pool.map(work, range(asked.seed, asked.seed + asked.schedules)):
+    one = partial(work_on, until=begun + asked.seconds, record=asked.all)
+    with ProcessPoolExecutor(asked.jobs, mp_context=get_context("spawn"), initializer=begin_work, initargs=(asked.mutant,)) as pool:
+        for verdict in pool.map(one, range(asked.seed, asked.seed + asked.schedules)):
             if verdict is None:
                 break
             verdicts.append(verdict)
@@ -46,18 +45,6 @@ def main(arguments: Sequence[str]) -> int:
         f"{sum(each.messages for each in verdicts):,} messages; {len(failed)} failed{': ' if failed else ''}{' '.join(map(str, failed))}"
     )
     return 1 if failed else 0
-
-
-_nursery: list[Nursery] = []
-"""Of this worker: it lives through all its stories, and ends with it, since its standard input does."""
-
-
-def _begin(mutant: str) -> None:
-    _nursery.append(Nursery(mutant))
-
-
-def _tell(seed: int, *, until: float, record: bool) -> Verdict | None:
-    return tell(seed, _nursery[0], record=record) if time.monotonic() < until else None
 
 
 def _report(verdict: Verdict, records: Path | None) -> None:

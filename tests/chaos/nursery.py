@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from datetime import datetime, tzinfo
@@ -49,19 +50,22 @@ def main() -> None:
     if mutant := sys.argv[1]:
         MUTANTS[mutant]()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    read, write = os.pipe()
     print("{}", flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
         child = os.fork()
         if child == 0:
-            _live(asked)
+            os.close(write)
+            _live(asked, read)
         print(json.dumps({"pid": child}), flush=True)
 
 
-def _live(asked: dict[str, Any]) -> None:
-    """Serve one target until the process is killed."""
+def _live(asked: dict[str, Any], orphaned: int) -> None:
+    """Serve one target until the process is killed, or the one that bore it is gone."""
     try:
         os.setsid()
+        threading.Thread(target=_die_with, args=(orphaned,), daemon=True).start()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         nothing = os.open(os.devnull, os.O_RDONLY)
@@ -75,6 +79,11 @@ def _live(asked: dict[str, Any]) -> None:
     finally:
         traceback.print_exc()
         os._exit(1)
+
+
+def _die_with(pipe: int) -> None:
+    os.read(pipe, 1)  # nobody writes to it: it ends with whoever could
+    os.killpg(0, signal.SIGKILL)
 
 
 def _set_the_clock(clock: StoryClock) -> None:

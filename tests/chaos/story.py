@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from tests.chaos.processes import Nursery
 from tests.chaos.promises import Judge
 
 _TAIL = 60_000
+_nursery: list[Nursery] = []
+"""Of a process that tells many stories: it ends with that process, since its standard input does."""
 
 
 @dataclass(frozen=True)
@@ -71,3 +74,13 @@ def tell(seed: int, nursery: Nursery, *, record: bool = False) -> Verdict:
     finally:
         world.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def begin_work(mutant: str) -> None:
+    """Let this process tell stories, with something broken in the product where a mutant is named."""
+    _nursery.append(Nursery(mutant))
+
+
+def work_on(seed: int, *, until: float, record: bool) -> Verdict | None:
+    """Tell the story of a seed, unless its time is over on the monotonic clock."""
+    return tell(seed, _nursery[0], record=record) if time.monotonic() < until else None
