@@ -14,6 +14,8 @@ from pathlib import Path
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.story import Verdict, begin_work, work_on
 
+_EVERY = 50
+
 
 def main(arguments: Sequence[str]) -> int:
     """Play the stories that are asked for; 1 where a promise was broken."""
@@ -34,6 +36,8 @@ def main(arguments: Sequence[str]) -> int:
                 break
             verdicts.append(verdict)
             _report(verdict, asked.records)
+            if len(verdicts) % _EVERY == 0:
+                print(f"{len(verdicts)} of {asked.schedules} in {time.monotonic() - begun:.0f} s", flush=True)
             if verdict.wrong and asked.mutant:
                 pool.shutdown(cancel_futures=True)
                 break

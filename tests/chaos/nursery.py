@@ -7,6 +7,7 @@ the size of a batch of objects, so that a small run takes several.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -50,6 +51,7 @@ def main() -> None:
     if mutant := sys.argv[1]:
         MUTANTS[mutant]()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    gc.freeze()  # what is loaded stays shared by all children
     read, write = os.pipe()
     print("{}", flush=True)
     for line in sys.stdin:

@@ -38,11 +38,11 @@ class Play:
         world: Where.
         faults: What went wrong with the story itself: messages that are answered by nothing but errors.
         spent: The highest share of the budget that Google has told of.
-        touched: Objects' folders that people changed in any way after the beginning, by run.
-        failed: The runs that have failed.
-        pressed: The buttons that were pressed.
-        undone: The keys of the entries that were undone in the end.
-        before: What each run held when it failed.
+        sent: The messages that tell of it.
+        touched: What people did to a run, beside letting it fail once.
+        failed: The runs that have failed, with the generation of the sign.
+        pressed: The buttons that were pressed, each with its block, and what was asked for in commands.
+        acknowledged: How many requests of people were acknowledged.
     """
 
     world: World
@@ -52,7 +52,7 @@ class Play:
     touched: dict[str, list[str]] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
     pressed: list[tuple[str, str]] = field(default_factory=list)
-    done_by: float = 0.0
+    acknowledged: int = 0
 
     @property
     def schedule(self) -> Schedule:
@@ -183,6 +183,7 @@ class Play:
         with suppress(Impossible):
             done = self.world.sandbox.slack.press(CHANNEL, ts, action, block_id=block, option=option)
             self.pressed.append((action, block))
+            self.acknowledged += done.status == 200
             self.world.storm.note(f"pressed {action} {option or ''} of {block}: {done.status} {done.failure}")
 
     def _command(self, text: str) -> None:
@@ -190,6 +191,7 @@ class Play:
         self.world.targets.begin(SLACK_ACTION)
         done = self.world.sandbox.slack.command("/cost-watchdog", text, channel=CHANNEL)
         self.pressed.append((text.split(maxsplit=1)[0], "command"))
+        self.acknowledged += done.status == 200
         self.world.storm.note(f"typed {text}: {done.status} {done.failure}")
 
     # afterwards

@@ -88,7 +88,7 @@ class Judge:
             promoted = each.beside.get(f"{folder}_SUCCESS")
             if promoted and now - promoted.created.timestamp() > _PROMOTED_FOR:
                 yield f"{what} long after the run was promoted"
-            if now - sign.created.timestamp() < wait - 120 and not self._asked(panel.APPROVE):
+            if now - sign.created.timestamp() < wait - 120 and not self._asked(panel.APPROVE, runs=True):
                 yield f"{what} before its wait was over"
             if (each.object.name, each.object.generation) not in listed:
                 yield f"{what}, and stands in no manifest"
@@ -114,8 +114,10 @@ class Judge:
         steps = [step for step in self.play.schedule.steps if step.at <= self.play.spent and step.means(env)]
         mine = [write for write in self.play.world.writes if write.name == name]
         parks = [write for write in mine if write.ours and write.parks]
-        left = any(not write.ours for write in mine) or self._asked(panel.RESTORE, panel.RESTORE_ONE, panel.HOLD, panel.CANCEL)
-        if len(parks) > (len(steps) if left else len({step.to for step in steps})):
+        theirs = [write for write in mine if not write.ours]
+        asked = self._asked(panel.RESTORE, panel.RESTORE_ONE, panel.HOLD, panel.CANCEL)
+        # A higher step parks again what a person had put back. A deployment between a write and its confirmation counts as one before both.
+        if len(parks) > (len(steps) if asked or theirs else len({step.to for step in steps})) + len(theirs):
             yield f"{_short(name)} was parked {len(parks)} times by {len(steps)} steps"
         if not steps and [write for write in mine if write.ours]:
             yield f"{_short(name)} was written to, and no step that was reached means it"
@@ -123,7 +125,7 @@ class Judge:
             if not any(_short(name) in said(message) for message in self.play.world.messages()):
                 yield f"{_short(name)} was parked at {write.at:.0f} s, and nobody was told"
         due = [step for step in steps if "approve" not in step.gate]
-        if due and not left:
+        if due and not asked and not theirs:
             live, strongest = self.play.world.live[name], max(due, key=lambda step: _WORTH[step.to]).to
             idle = live["manual"] and live["count"] == 0 if strongest == "stopped" else warm(live) <= 1 and live["count"] in (None, 0)
             if not idle and not any(write.parks for write in mine):
@@ -138,7 +140,7 @@ class Judge:
         deleted = [each for each in world.deletions if each.object.name.startswith(folder)]
         self._deleted[run] = [each.object for each in deleted]
         about = [message for message in world.messages() if folder in said(message) or f"run {run}" in said(message)]
-        if not self.play.touched.get(run) and not self._asked(panel.RESTORE, panel.CANCEL):
+        if not self.play.touched.get(run) and not self._asked(panel.RESTORE, panel.CANCEL, runs=True):
             if there:
                 yield f"the run {run} failed, nobody touched it, and {sorted(there)} are still there"
             if not about:
@@ -219,11 +221,15 @@ class Judge:
                 yield f"{name} is still open: {json.dumps(entry)[:1500]}"
         names = [each.name for each in self.play.world.sandbox.storage.contents(STATE_BUCKET)[0]]
         yield from (f"{name} was never answered" for name in names if name.startswith("requests/"))
+        answers = [each for each in self.play.world.sandbox.slack.ephemerals if "One moment" not in each["text"]]
+        if len(answers) < self.play.acknowledged:
+            yield f"{self.play.acknowledged} requests of people were acknowledged, and {len(answers)} were answered: {answers}"
 
     # how
 
-    def _asked(self, *actions: str) -> bool:
-        return any(action in actions for action, _ in self.play.pressed)
+    def _asked(self, *actions: str, runs: bool = False) -> bool:
+        """Whether a person asked for any of these, about runs or about anything else."""
+        return any(action in actions and block.startswith(f"{panel.ENTRY}run-") == runs for action, block in self.play.pressed)
 
     def _entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for each in self.play.world.sandbox.storage.contents(STATE_BUCKET)[0]:
