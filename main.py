@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import functions_framework
-from cloudevents.http import CloudEvent
 from flask import Request, Response
 
-from functions import triggers, wiring
+from functions import deliveries, triggers, wiring
 
 wiring.start()
 
 
-@functions_framework.cloud_event
-def budget_alert(event: CloudEvent) -> None:
+@functions_framework.http
+def budget_alert(request: Request) -> Response:
     """A budget notification, through Pub/Sub."""
-    triggers.budget_alert(event)
+    return deliveries.taken(request, triggers.budget_alert)
 
 
-@functions_framework.cloud_event
-def storage_event(event: CloudEvent) -> None:
+@functions_framework.http
+def storage_event(request: Request) -> Response:
     """An object was written: the direct event of a bucket, or the same notification through Pub/Sub."""
-    triggers.storage_event(event)
+    return deliveries.taken(request, triggers.storage_event)
 
 
-@functions_framework.cloud_event
-def task(event: CloudEvent) -> None:
+@functions_framework.http
+def task(request: Request) -> Response:
     """The tick of Cloud Scheduler, or the watchdog's own word to carry an entry on, through the tasks topic."""
-    triggers.task(event)
+    return deliveries.taken(request, triggers.task)
 
 
 @functions_framework.http

@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     hold.add_argument("service", metavar="NAME", help="its short or its full name")
     hold.add_argument("--until", required=True, type=_instant, metavar="TIME", help="for example 2026-12-01T00:00Z")
     hold.set_defaults(run=_hold)
+    commands.add_parser("release", help="let the watchdog go on after it has stopped itself").set_defaults(run=_release)
     return parser
 
 
@@ -146,6 +147,11 @@ def _list(asked: argparse.Namespace) -> int:
         print(report_jobs.line(entry) if entry.job else f"{entry.key}  {len(entry.parked())} parked, {steps}")
     if not survey.entries and not survey.faults:
         print("nothing is parked, and nothing waits")
+    brake = wiring.watchdog().journal.brake()
+    if brake and brake.record.stop:
+        print(
+            f"the brake is on since {brake.record.stop.at:%Y-%m-%d %H:%M} UTC: nothing more is changed until: python -m functions release"
+        )
     return _print_unreadable(survey.faults)
 
 
@@ -192,6 +198,12 @@ def _hold(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _release(asked: argparse.Namespace) -> int:
+    _by_hand(asked).release()
+    print("the brake is released; what waits goes on within a quarter of an hour")
+    return 0
+
+
 def _print_outcomes(outcomes: Sequence[Outcome]) -> int:
     for outcome in outcomes:
         print(f"{outcome.entry}: {SAID.get(outcome.what, outcome.what)}")
@@ -217,11 +229,11 @@ def _share(text: str) -> Decimal:
 def _instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError as error:
+        if instant.tzinfo:
+            return instant.astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # in UTC it may lie outside of the calendar
         raise argparse.ArgumentTypeError(f"{text!r} is no time; write for example 2026-12-01T00:00Z") from error
-    if instant.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"{text!r} names no time zone; write for example 2026-12-01T00:00Z")
-    return instant.astimezone(UTC)
+    raise argparse.ArgumentTypeError(f"{text!r} names no time zone; write for example 2026-12-01T00:00Z")
 
 
 if __name__ == "__main__":

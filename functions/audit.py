@@ -219,11 +219,11 @@ def _share(text: str) -> Decimal:
 def _instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text.replace(" ", "+"))  # a + in an address is read as a blank
-    except ValueError as error:
+        if instant.tzinfo:
+            return instant.astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # in UTC it may lie outside of the calendar
         raise BadQuestionError(f"at={text}: is no time; write for example 2026-12-01T00:00Z") from error
-    if instant.tzinfo is None:
-        raise BadQuestionError(f"at={text}: names no time zone; write for example 2026-12-01T00:00Z")
-    return instant.astimezone(UTC)
+    raise BadQuestionError(f"at={text}: names no time zone; write for example 2026-12-01T00:00Z")
 
 
 def _bad(sentence: str) -> Response:

@@ -24,6 +24,9 @@ _TRACES = {
 def configure(project: str, secrets: Iterable[str]) -> None:
     """Send everything from INFO on to stdout, one JSON object a line. Calling it again replaces what an earlier call set up.
 
+    Any other plain stream handler goes as well: with LOG_EXECUTION_ID, which Cloud Functions sets, functions-framework has one, and each line would be written
+    a second time, with the secrets and without its severity.
+
     Args:
         project: The watchdog's own project, for the traces; empty leaves them out.
         secrets: What is replaced by ``***`` wherever it occurs.
@@ -40,7 +43,7 @@ def configure_terminal() -> None:
 
 def _send(handler: _Handler, formatter: logging.Formatter, level: int) -> None:
     root = logging.getLogger()
-    for earlier in [each for each in root.handlers if isinstance(each, _Handler)]:
+    for earlier in [each for each in root.handlers if type(each) in (_Handler, logging.StreamHandler)]:
         root.removeHandler(earlier)
     handler.setFormatter(formatter)
     root.addHandler(handler)

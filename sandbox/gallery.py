@@ -10,7 +10,7 @@ from slack_sdk import WebClient
 from sandbox.cloud import ROOT, Sandbox
 
 GOLDEN = ROOT / "tests" / "golden"
-KINDS = ("headline", "buttons", "job", "blind", "digest")
+KINDS = ("headline", "buttons", "job", "blind", "brake", "digest")
 """How the names of the golden files begin, each with a channel of its own; the others are about plans."""
 PLANS = "plans"
 

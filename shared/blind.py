@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from pydantic import AwareDatetime
+
 from shared.policy import ANY_BUDGET, Policy
 from shared.record import Record
 
@@ -55,8 +57,8 @@ class Silence(Record):
     account: str
     budget: str
     name: str
-    since: datetime
-    heard_at: datetime | None = None
+    since: AwareDatetime
+    heard_at: AwareDatetime | None = None
 
 
 class News(Record):
@@ -74,7 +76,7 @@ class News(Record):
     over: bool
     silences: tuple[Silence, ...]
     still: tuple[str, ...] = ()
-    speaking: datetime | None = None
+    speaking: AwareDatetime | None = None
 
 
 class Watch(Record):
@@ -90,10 +92,10 @@ class Watch(Record):
     """
 
     schema_version: int = SCHEMA
-    since: datetime
-    looked_at: datetime
-    awaited: dict[str, datetime] = {}
-    silent: dict[str, datetime] = {}
+    since: AwareDatetime
+    looked_at: AwareDatetime
+    awaited: dict[str, AwareDatetime] = {}
+    silent: dict[str, AwareDatetime] = {}
     news: tuple[News, ...] = ()
 
     def due(self, now: datetime, blind_after: timedelta) -> bool:

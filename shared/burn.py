@@ -16,6 +16,8 @@ from decimal import Context, Decimal
 from statistics import median
 from typing import NamedTuple, Protocol
 
+from pydantic import AwareDatetime
+
 DAY = timedelta(days=1)
 POINTS = 3
 """With fewer messages nothing is said: one alone cannot be told from a correction, and two not from a lump."""
@@ -62,7 +64,7 @@ class Reach:
     """
 
     share: Decimal
-    at: datetime
+    at: AwareDatetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class Burn:
 
     per_day: Decimal
     reaches: tuple[Reach, ...] = ()
-    month_end: datetime | None = None
+    month_end: AwareDatetime | None = None
     projected: Decimal | None = None
     rise: Rise | None = None
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from shared.brake import notice
 from shared.entry import Entry, approve, ask_undo, cancel
 from shared.errors import CloudError, Conflict, Gone, JournalError, Unavailable
 from shared.journal import BUDGET_ENTRIES, Holds, Survey
 from shared.objects.job import UNDOABLE
 from shared.observe import observe
+from shared.report.brake import released
 from shared.watchdog import TRIES, Outcome, Watchdog
+
+log = logging.getLogger(__name__)
 
 _STATES = {"planned": "carried out", "cancelled": "called off", "open": "being carried out"}
 
@@ -158,6 +163,27 @@ class ByHand:
             except Conflict:
                 continue
         raise Unavailable("others write the holds all the time; try again", resource=", ".join(ends))
+
+    def release(self) -> None:
+        """Let the watchdog go on after it has stopped itself.
+
+        Raises:
+            Gone: The brake is not on.
+            Unavailable: Others write its record all the time.
+        """
+        journal, now = self.watchdog.journal, self.watchdog.world.clock.now()
+        for _ in range(TRIES):
+            kept = journal.brake()
+            if kept is None or kept.record.stop is None:
+                raise Gone("the brake is not on, so there is nothing to release")
+            try:
+                journal.save_brake(kept, kept.record.released(self.by, now))
+            except Conflict:
+                continue
+            log.warning("the brake was released by %s", self.by)
+            self.watchdog.say_once(f"{notice(kept.record.stop, now)}-released", released(kept.record.stop, self.by, now))
+            return
+        raise Unavailable("others write the record of the brake all the time; try again")
 
     def sees(self, name: str) -> bool:
         """Whether any resource of this short or full name is there, in the policy's projects and regions."""

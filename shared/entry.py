@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
+from pydantic import AwareDatetime
+
 from shared.burn import Burn
 from shared.model import Basis, BudgetNotification, Place
 from shared.objects import job as jobs
@@ -58,9 +60,9 @@ class StepRecord(Record):
     on: Basis
     uses: tuple[UseRecord, ...]
     state: StepState
-    opens_at: datetime | None = None
+    opens_at: AwareDatetime | None = None
     decided_by: str = ""
-    decided_at: datetime | None = None
+    decided_at: AwareDatetime | None = None
     told: bool = False
 
 
@@ -75,7 +77,7 @@ class Drift(Record):
 
     by: str
     state: dict[str, Any]
-    seen_at: datetime
+    seen_at: AwareDatetime
 
 
 class TargetRecord(Record):
@@ -123,7 +125,7 @@ class TargetRecord(Record):
     rank: int = 0
     maybe: bool = False
     attempts: int = 0
-    retry_at: datetime | None = None
+    retry_at: AwareDatetime | None = None
     replans: int = 0
     saving: Decimal = Decimal(0)
     remains: tuple[str, ...] = ()
@@ -131,11 +133,11 @@ class TargetRecord(Record):
     last_modifier: str = ""
     told: Status | None = None
     reparks: int = 0
-    drift_told_at: datetime | None = None
+    drift_told_at: AwareDatetime | None = None
     undo_by: str = ""
     channel: str = ""
-    parked_at: datetime | None = None
-    back_at: datetime | None = None
+    parked_at: AwareDatetime | None = None
+    back_at: AwareDatetime | None = None
 
     @property
     def place(self) -> Place:
@@ -178,7 +180,7 @@ class UnseenRecord(Record):
     kind: str
     reason: str
     attempts: int = 1
-    retry_at: datetime
+    retry_at: AwareDatetime
 
 
 class MessageRecord(Record):
@@ -206,11 +208,11 @@ class MessageRecord(Record):
     channel: str
     text: str
     blocks: tuple[dict[str, Any], ...] = ()
-    created: datetime
-    sent_at: datetime | None = None
+    created: AwareDatetime
+    sent_at: AwareDatetime | None = None
     posted: tuple[str, str] | None = None
     attempts: int = 0
-    not_before: datetime | None = None
+    not_before: AwareDatetime | None = None
     error: str = ""
     thread: str = ""
     broadcast: bool = False
@@ -227,7 +229,7 @@ class Lease(Record):
     """
 
     owner: str
-    until: datetime
+    until: AwareDatetime
 
 
 class Undo(Record):
@@ -239,7 +241,7 @@ class Undo(Record):
     """
 
     by: str
-    at: datetime
+    at: AwareDatetime
 
 
 class Entry(Record):
@@ -269,7 +271,7 @@ class Entry(Record):
 
     schema_version: int = SCHEMA
     key: str
-    created: datetime
+    created: AwareDatetime
     mode: Literal["observe", "enforce"] = "enforce"
     notification: BudgetNotification | None = None
     burn: Burn | None = None
@@ -281,11 +283,11 @@ class Entry(Record):
     messages: tuple[MessageRecord, ...] = ()
     lease: Lease | None = None
     undo: Undo | None = None
-    look_at: datetime | None = None
+    look_at: AwareDatetime | None = None
     claimed: bool = False
     begun: tuple[str, ...] = ()
     job: jobs.Job | None = None
-    shown_at: datetime | None = None
+    shown_at: AwareDatetime | None = None
 
     def with_targets(self, changed: Iterable[TargetRecord]) -> Entry:
         """The same entry with these targets in place of those of the same resource, new ones at the end."""

@@ -232,9 +232,14 @@ def _number(digits: str) -> Decimal:
         number = Decimal(digits)
     except InvalidOperation as error:
         raise EventRejected("not-finite", f"the number {digits[:40]} cannot be represented") from error
-    if abs(number) >= _LARGEST:
+    if _too_large(number):
         raise EventRejected("not-finite", f"the number {digits[:40]} is larger than any budget")
     return _rounded(number)
+
+
+def _too_large(number: Decimal) -> bool:
+    # abs() would be arithmetic, which overflows for what `Decimal` reads well: 1e999999999.
+    return number.copy_abs() >= _LARGEST
 
 
 def _rounded(number: Decimal) -> Decimal:
@@ -253,7 +258,7 @@ def _amount(payload: Mapping[str, Any], key: str) -> Decimal | None:
             value = Decimal(value.strip())
         except InvalidOperation:
             raise EventRejected("wrong-type", f"{key} is {_shown(value)}; expected a number") from None
-        if not value.is_finite() or abs(value) >= _LARGEST:
+        if not value.is_finite() or _too_large(value):
             raise EventRejected("not-finite", f"{key} is {_shown(value)}; expected a finite number")
         value = _rounded(value)
     if value is not None and not isinstance(value, Decimal):

@@ -11,6 +11,7 @@ rights.json                 what the watchdog found that it may and may not do
 threads/ACCOUNT/ID/DAY.json where the headline of a budget's period stands in Slack, and what belongs below it
 requests/ID.json            what people asked for in Slack, from the moment it came until it cannot come again
 delivery.json               the channels that Slack does not take messages for
+brake.json                  what was changed within the hour, and whether that was too much
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from decimal import Decimal
 from typing import Generic, TypeVar
 from urllib.parse import quote, unquote
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from shared.blind import Voice, Watch
+from shared.brake import Brake
 from shared.entry import SCHEMA, Entry
 from shared.errors import Conflict, JournalError
 from shared.objects.ledger import Ledger
@@ -33,11 +35,12 @@ from shared.ports import Listed, StateBucket
 from shared.record import Record
 from shared.rights import Rights
 from shared.slack.conversation import Delivery, Request, Thread
+from shared.sound import fault
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 _OPEN, _CLOSED, _BUDGETS, _HOLDS = "entries/", "closed/", "budgets/", "holds.json"
 _MANIFESTS, _RULES, _WATCH, _RIGHTS = "manifests/", "rules/", "watch.json", "rights.json"
-_THREADS, _REQUESTS, _DELIVERY = "threads/", "requests/", "delivery.json"
+_THREADS, _REQUESTS, _DELIVERY, _BRAKE = "threads/", "requests/", "delivery.json", "brake.json"
 BUDGET_ENTRIES = "budget-"
 """How the keys of entries begin that may hold resources."""
 _RESOURCE = re.compile(rb'"(projects/[^"]+/locations/[^"]+/[^"/]+/[^"/]+)"')
@@ -54,7 +57,7 @@ class SeriesPoint(Record):
         amount: The budget's amount then.
     """
 
-    at: datetime
+    at: AwareDatetime
     cost: Decimal
     amount: Decimal
 
@@ -75,14 +78,14 @@ class BudgetState(Record):
     """
 
     schema_version: int = SCHEMA
-    period_start: datetime
+    period_start: AwareDatetime
     claims: dict[str, str] = {}
-    last_sent_at: datetime
+    last_sent_at: AwareDatetime
     series: tuple[SeriesPoint, ...] = ()
     ended: tuple[str, ...] = ()
     name: str = ""
     currency: str = ""
-    heard_at: datetime | None = None
+    heard_at: AwareDatetime | None = None
 
     def heard(self, name: str, currency: str, at: datetime) -> BudgetState:
         """The same after one more message of any period; one that is no newer than the newest says nothing new."""
@@ -108,7 +111,7 @@ class Holds(Record):
     """
 
     schema_version: int = SCHEMA
-    until: dict[str, datetime] = {}
+    until: dict[str, AwareDatetime] = {}
     by: dict[str, str] = {}
 
     def reason(self, resource: str, now: datetime) -> str | None:
@@ -393,6 +396,20 @@ class Journal:
         """
         return Kept(delivery, self._bucket.write(_DELIVERY, delivery.model_dump_json().encode(), generation=kept.generation if kept else 0))
 
+    # the brake
+
+    def brake(self) -> Kept[Brake] | None:
+        """What was changed within the hour, and whether the brake is on; None where nothing ever was."""
+        return self._read(_BRAKE, Brake)
+
+    def save_brake(self, kept: Kept[Brake] | None, brake: Brake) -> Kept[Brake]:
+        """Replace what is known of the brake.
+
+        Raises:
+            Conflict: Somebody else wrote it meanwhile.
+        """
+        return Kept(brake, self._bucket.write(_BRAKE, brake.model_dump_json().encode(), generation=kept.generation if kept else 0))
+
     # rights
 
     def rights(self) -> Kept[Rights] | None:
@@ -435,7 +452,20 @@ class Journal:
             raise JournalError(
                 name, f"cannot be read ({where}: {first['msg']}) and is left alone; restore an earlier version of the object"
             ) from error
+        if wrong := _wrong(record, name):
+            raise JournalError(name, f"{wrong}, and is left alone; restore an earlier version of the object")
         return Kept(record, stored.generation)
+
+
+def _wrong(record: Record, name: str) -> str | None:
+    """What is wrong with what was read under a name; None where nothing is."""
+    if isinstance(record, Entry):
+        return fault(record, name.removeprefix(_OPEN).removeprefix(_CLOSED).removesuffix(".json"))
+    if isinstance(record, Request) and name != f"{_REQUESTS}{record.key}.json":
+        return f"is the request {record.key!r} under another name"
+    if isinstance(record, Thread) and name != f"{_THREADS}{record.name}.json":
+        return f"is the thread {record.name!r} under another name"
+    return None
 
 
 class _Version(BaseModel):

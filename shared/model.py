@@ -48,6 +48,15 @@ class BudgetNotification:
     message_id: str
     sent_at: datetime
 
+    def __post_init__(self) -> None:
+        """Times without a zone cannot be compared with any other.
+
+        Raises:
+            ValueError: One of them has none.
+        """
+        if self.period_start.tzinfo is None or self.sent_at.tzinfo is None:
+            raise ValueError("a time names no time zone")
+
     def level(self, basis: Basis) -> Decimal:
         """The share of the budget that is spent or forecast: the larger of what is computed and what the message says.
 

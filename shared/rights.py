@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
+
+from pydantic import AwareDatetime
 
 from shared.record import Record
 
@@ -23,7 +25,7 @@ class Rights(Record):
     """
 
     schema_version: int = SCHEMA
-    tested_at: datetime
+    tested_at: AwareDatetime
     service: str = ""
     missing: dict[str, tuple[str, ...]] = {}
     tested: dict[str, tuple[str, ...]] = {}

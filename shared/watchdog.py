@@ -7,16 +7,18 @@ import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from functools import cached_property
 from typing import Literal
 
-from shared import burn, report
+from shared import report
 from shared.apply import Applier
-from shared.entry import NEXT_PERIOD, Entry, Lease, MessageRecord, StepRecord, UseRecord, ask_undo, cancel
+from shared.brake import Stop, notice
+from shared.braking import Braking
+from shared.entry import Entry, Lease, MessageRecord
 from shared.errors import CloudError, Conflict, Denied, EventRejected, Gone, JournalError, Refused, Unavailable
-from shared.journal import BUDGET_ENTRIES, BudgetState, Journal, Kept, SeriesPoint
+from shared.journal import Journal, Kept
+from shared.ladder import Ladder
 from shared.lookout import Lookout
 from shared.model import BudgetNotification, ObjectWritten
 from shared.objects.clean import Cleaner
@@ -27,8 +29,9 @@ from shared.objects.runs import Suspect, says
 from shared.objects.sweep import Sweeper
 from shared.objects.verdict import LeftAlone
 from shared.pace import Pacer
-from shared.policy import BudgetRule, Policy, Step, reached
+from shared.policy import BudgetRule, Policy
 from shared.ports import World
+from shared.report import brake as report_brake
 from shared.report.letter import Letter
 from shared.self_test import SelfTest
 from shared.session import LEASE, Session
@@ -39,8 +42,6 @@ log = logging.getLogger(__name__)
 
 TRIES = 20
 """How often a write to the journal is tried anew when somebody else was quicker."""
-CLOCKS_DIFFER = timedelta(days=1)
-PERIOD_SILENT = timedelta(days=1)
 
 What = Literal["status", "stale", "older period", "busy", "closed", "carried on", "unfinished", "noticed", "known", "no sign"]
 
@@ -91,7 +92,17 @@ class Watchdog:
     @cached_property
     def worker(self) -> Worker:
         """The hands for what runs."""
-        return Worker(Applier(self.world, self.policy, (self.project, self.service), self.deadline, self.pacer))
+        return Worker(Applier(self.world, self.policy, (self.project, self.service), self.deadline, self.pacer), self.braking)
+
+    @cached_property
+    def braking(self) -> Braking:
+        """Asked before anything is changed."""
+        return Braking(self.journal, self.world.clock, self.policy.limits.per_hour, self._braked)
+
+    @cached_property
+    def ladder(self) -> Ladder:
+        """The steps of all budgets."""
+        return Ladder(self.journal, self.policy, self.world.clock, self.owner, self.unreadable)
 
     @property
     def threads(self) -> Threads:
@@ -114,7 +125,7 @@ class Watchdog:
             Unavailable: Something did not answer; the same message can be handled again.
             JournalError: What is known of this budget cannot be read.
         """
-        foreign, rule = self._foreign(notification), self.policy.rule_for(notification)
+        foreign, rule = self.ladder.foreign(notification), self.policy.rule_for(notification)
         for _ in range(TRIES):
             try:
                 outcomes = self._respond(notification, None if foreign else rule)
@@ -124,6 +135,20 @@ class Watchdog:
             except Conflict as conflict:
                 log.info("the journal was written by somebody else meanwhile; looking again: %s", conflict)
         raise Unavailable("others write to the journal all the time; the message will be handled when it comes again")
+
+    def _respond(self, notification: BudgetNotification, rule: BudgetRule | None) -> list[Outcome]:
+        rung = self.ladder.meet(notification, rule)
+        if rung is None:
+            return []
+        if not rung.current:
+            return [Outcome(rung.what, rung.busy)]
+        outcomes = self.carry_on_all(rung.ended)
+        if rung.session:
+            outcomes.append(self._forward_or_leave(rung.session))
+        outcomes.extend(outcome for key in rung.others for outcome in self._carry_on(key, look=True))
+        if rule:
+            self.threads.hear(notification, rung.burn)
+        return outcomes or [Outcome(rung.what)]
 
     def reject(self, error: EventRejected) -> None:
         """Say once a day for each kind that a message was not acted upon."""
@@ -157,7 +182,7 @@ class Watchdog:
             session = Session.open(self.journal, self.world.clock, self.owner, kept)
             if session is None:
                 return Outcome("busy", key)
-            if not self._sure_of_claim(session):
+            if not self.ladder.sure_of_claim(session):
                 session.discard()
                 return Outcome("closed", key)
             return self._forward(session)
@@ -231,173 +256,7 @@ class Watchdog:
     @cached_property
     def cleaner(self) -> Cleaner:
         """The hands for objects."""
-        return Cleaner(self.world, self.policy, self.project, self.deadline)
-
-    # the ladder
-
-    def _foreign(self, notification: BudgetNotification) -> EventRejected | None:
-        """Why no step may come of the message, if so.
-
-        Raises:
-            EventRejected: Nothing at all may come of it.
-        """
-        if notification.period_start > self.world.clock.now() + CLOCKS_DIFFER:
-            raise EventRejected(
-                "future-period",
-                f"the period of budget {notification.budget_name!r} begins at {notification.period_start:%Y-%m-%d %H:%M} UTC, which is to come",
-            )
-        allowed = self.policy.allowed_billing_accounts
-        if allowed and notification.billing_account not in allowed:
-            return EventRejected(
-                "foreign-account", f"the billing account {notification.billing_account} is not in the policy's allowed_billing_accounts"
-            )
-        if self.policy.rule_for(notification) is None:
-            return EventRejected("unknown-budget", f"the policy names no budget {notification.budget_name!r} ({notification.budget_id})")
-        return None
-
-    def _respond(self, notification: BudgetNotification, rule: BudgetRule | None) -> list[Outcome]:
-        account, budget = notification.billing_account, notification.budget_id
-        kept = self.journal.budget(account, budget)
-        if kept is None and rule is None:
-            return []
-        if kept and notification.period_start < kept.record.period_start and not _moved_back(notification, kept.record):
-            self._hear(kept, notification)
-            return [Outcome("older period")]
-        stale = self.world.clock.now() - notification.sent_at > self.policy.stale_after
-        ended: list[str] = []
-        state = self._state(kept, notification)
-        if kept and notification.period_start != kept.record.period_start:
-            if stale:
-                self._hear(kept, notification)
-                return [Outcome("stale")]
-            ended, unread = self._end_period({*kept.record.claims.values(), *kept.record.ended})
-            state = state.but(ended=unread)
-        elif kept and kept.record.ended and not stale:
-            ended, unread = self._end_period(set(kept.record.ended))
-            state = state.but(ended=unread)
-        due = () if stale or rule is None else tuple(step for step in reached(rule, notification) if self.claim(step) not in state.claims)
-        session = self._claimed(notification, rule, due, state) if due and rule else None
-        if due and session is None:
-            return [Outcome("busy", self._key(notification, due))]
-        if session:
-            state = state.but(claims={**state.claims, **{self.claim(step): session.entry.key for step in due}})
-        try:
-            self.journal.save_budget(account, budget, kept, state)
-        except Conflict:
-            if session:
-                session.discard()
-            raise
-        outcomes = self.carry_on_all(ended)
-        if session:
-            session.put(session.entry.but(claimed=True))
-            outcomes.append(self._forward_or_leave(session))
-        others = sorted(set(state.claims.values()) - {session.entry.key if session else ""})
-        outcomes.extend(outcome for key in others for outcome in self._carry_on(key, look=True))
-        if rule:
-            self.threads.hear(notification, _burn(state, rule, notification, self.world.clock.now()))
-        return outcomes or [Outcome("stale" if stale else "status")]
-
-    def _state(self, kept: Kept[BudgetState] | None, notification: BudgetNotification) -> BudgetState:
-        point = SeriesPoint(at=notification.sent_at, cost=notification.cost, amount=notification.amount)
-        if kept and notification.period_start == kept.record.period_start:
-            return self._heard(kept.record.with_point(point), notification)
-        state = BudgetState(period_start=notification.period_start, last_sent_at=notification.sent_at, series=(point,))
-        return self._heard(state, notification)
-
-    def _hear(self, kept: Kept[BudgetState], notification: BudgetNotification) -> None:
-        """Remember that the budget still speaks, whatever it says."""
-        heard = self._heard(kept.record, notification)
-        if heard != kept.record:
-            self.journal.save_budget(notification.billing_account, notification.budget_id, kept, heard)
-
-    def _heard(self, state: BudgetState, notification: BudgetNotification) -> BudgetState:
-        return state.heard(notification.budget_name, notification.currency, min(notification.sent_at, self.world.clock.now()))
-
-    def _claimed(self, notification: BudgetNotification, rule: BudgetRule, due: Sequence[Step], state: BudgetState) -> Session | None:
-        """The entry for these steps in this worker's hands: new, or left behind by a worker that was killed; None while another works on it."""
-        now = self.world.clock.now()
-        entry = Entry(
-            key=self._key(notification, due), created=now, mode=self.policy.mode, notification=notification, restore=rule.restore,
-            burn=_burn(state, rule, notification, now), steps=tuple(record(step, now) for step in due), lease=Lease(owner=self.owner, until=now + LEASE),
-        )  # fmt: skip
-        created = self.journal.create(entry, now)
-        if created:
-            return Session(self.journal, self.world.clock, self.owner, created)
-        kept = self.journal.load(entry.key)
-        return Session.open(self.journal, self.world.clock, self.owner, kept) if kept else None
-
-    def _end_period(self, keys: set[str]) -> tuple[list[str], tuple[str, ...]]:
-        """Ask for what the ended period parked to be put back, where the policy says so.
-
-        This comes before the new period is written down, so that a crash in between only makes it happen again.
-
-        Returns:
-            The entries concerned, and those that cannot be read now and have to be asked later.
-        """
-        now, found, unread = self.world.clock.now(), [], []
-        for key in sorted(keys):
-            try:
-                kept = self.journal.load(key)
-            except JournalError as error:
-                self.unreadable(error)
-                unread.append(key)
-                continue
-            if kept:
-                found.append(kept)
-        # The lowest rank first: what a later entry took over is left to it, and told once.
-        found.sort(key=lambda kept: kept.record.rank())
-        for kept in found:
-            entry = kept.record
-            whole = entry.restore == "next_period"
-            asked = ask_undo(entry, by=NEXT_PERIOD, now=now, resources=None if whole else frozenset())
-            if not whole:
-                asked = cancel(asked, by=NEXT_PERIOD, now=now)
-            if asked != entry and not entry.undo:
-                self.journal.save(kept, asked, now)
-        return [kept.record.key for kept in found], tuple(unread)
-
-    def claim(self, step: Step) -> str:
-        return step.key if self.policy.mode == "enforce" else f"observe/{step.key}"
-
-    def _key(self, notification: BudgetNotification, due: Sequence[Step]) -> str:
-        """The same for every delivery of a message, and for every message that newly reaches the same steps."""
-        highest = max(due, key=lambda step: (step.at, step.on))
-        identity = (
-            notification.billing_account,
-            notification.budget_id,
-            notification.period_start.isoformat(),
-            self.policy.mode,
-            *sorted(step.key for step in due),
-        )
-        digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:10]
-        percent = f"{(highest.at * 100).normalize():f}"
-        return f"{BUDGET_ENTRIES}{notification.period_start:%Y%m%d}-{highest.on}-{percent}-{digest}"
-
-    def _sure_of_claim(self, session: Session) -> bool:
-        """Whether the entry's steps are its own: a worker may have been killed between writing the entry and claiming its steps.
-
-        Raises:
-            Conflict: The budget's record was written meanwhile.
-        """
-        entry = session.entry
-        notification = entry.notification
-        if entry.claimed or notification is None:
-            return True
-        if self.journal.was_closed(entry.key):
-            # A slow worker recorded it anew after it had been carried out and closed, and was killed before it could see that.
-            return False
-        kept = self.journal.budget(notification.billing_account, notification.budget_id)
-        prefix = "" if entry.mode == "enforce" else "observe/"
-        claims = {prefix + step.key: entry.key for step in entry.steps}
-        state = kept.record if kept else self._state(None, notification)
-        ours = state.period_start == notification.period_start and all(state.claims.get(claim, entry.key) == entry.key for claim in claims)
-        if ours:
-            if kept is None or not claims.items() <= state.claims.items():
-                self.journal.save_budget(
-                    notification.billing_account, notification.budget_id, kept, state.but(claims={**state.claims, **claims})
-                )
-            session.put(entry.but(claimed=True))
-        return ours
+        return Cleaner(self.world, self.policy, self.project, self.deadline, self.braking)
 
     # entries
 
@@ -452,11 +311,20 @@ class Watchdog:
                     "%s: the tasks topic did not take the rest, so the next tick goes on: %s", key, error, extra={"labels": {"entry": key}}
                 )
 
-    def say_once(self, key: str, letter: Letter, channel: str = "") -> None:
-        """A message that belongs to no plan, sent once for its key; to the policy's channel where none is named."""
+    def _braked(self, stop: Stop) -> None:
+        now = self.world.clock.now()
+        self.say_once(notice(stop, now), report_brake.on(stop, now), panel=True)
+
+    def say_once(self, key: str, letter: Letter, channel: str = "", *, panel: bool = False) -> None:
+        """A message that belongs to no plan, sent once for its key; to the policy's channel where none is named, with buttons where it has any."""
         now = self.world.clock.now()
         message = MessageRecord(
-            id=f"{key}/1", channel=channel or self.policy.slack.channel, text=letter.text, blocks=letter.blocks, created=now
+            id=f"{key}/1",
+            channel=channel or self.policy.slack.channel,
+            text=letter.text,
+            blocks=letter.blocks,
+            created=now,
+            panel="whole" if panel else "",
         )
         created = self.journal.create(
             Entry(key=key, created=now, messages=(message,), lease=Lease(owner=self.owner, until=now + LEASE)), now
@@ -465,25 +333,3 @@ class Watchdog:
             session = Session(self.journal, self.world.clock, self.owner, created)
             session.fresh_messages.add(message.id)
             self._forward_or_leave(session)
-
-
-def record(step: Step, now: datetime) -> StepRecord:
-    """A step of the policy as an entry keeps it, its wait beginning now."""
-    uses = tuple(UseRecord(action=use.name, params=use.params.model_dump(mode="json")) for use in step.do)
-    state: Literal["approval", "waiting", "open"] = "approval" if step.approve else "waiting" if step.wait else "open"
-    return StepRecord(key=step.key, at=step.at, on=step.on, uses=uses, state=state, opens_at=now + step.wait if step.wait else None)
-
-
-def _burn(state: BudgetState, rule: BudgetRule, notification: BudgetNotification, now: datetime) -> burn.Burn | None:
-    """How fast the budget is used up, with the shares that are not reached yet."""
-    shares = {Decimal(1), *(step.at for step in rule.steps if step.on == "actual")}
-    level = notification.level("actual")
-    return burn.estimate(state.series, shares=(share for share in shares if share > level), period_start=state.period_start, now=now)
-
-
-def _moved_back(notification: BudgetNotification, state: BudgetState) -> bool:
-    """Whether an earlier period is no late message but the budget's new period: sent a day after the last message of the later one.
-
-    A budget sends several messages a day, so after a day of silence the later period is no more: its length was changed.
-    """
-    return notification.sent_at - state.last_sent_at > PERIOD_SILENT

@@ -12,6 +12,7 @@ from shared import plan as planning
 from shared import report
 from shared.actions import registry
 from shared.apply import Applier, step_of, taken_over
+from shared.braking import Braking
 from shared.entry import Drift, Entry, StepRecord, TargetRecord, UnseenRecord, backoff, open_due_steps, pause
 from shared.errors import UnsafePlan
 from shared.journal import BUDGET_ENTRIES
@@ -38,9 +39,11 @@ class Worker:
 
     Attributes:
         apply: The hands that change resources.
+        braking: Asked before anything is planned to be changed.
     """
 
     apply: Applier
+    braking: Braking
 
     def forward(self, session: Session) -> bool:
         """Carry the entry on; the answer is whether all that is due was done before the deadline.
@@ -52,12 +55,9 @@ class Worker:
         """
         finished = self.apply.put_back(session)
         preview: tuple[TargetRecord, ...] = ()
-        if session.entry.mode == "enforce" and self.apply.policy.mode == "observe":
-            log.warning(
-                "%s: the mode is observe now, so nothing more of it is carried out",
-                session.entry.key,
-                extra={"labels": {"entry": session.entry.key}},
-            )
+        if why := self._held_back(session.entry):
+            labels = {"labels": {"entry": session.entry.key}}
+            log.warning("%s: %s, so nothing more of it is carried out", session.entry.key, why, extra=labels)
             session.put(pause(session.entry, self.apply.world.clock.now() + PAUSE))
         else:
             session.put(open_due_steps(session.entry, self.apply.world.clock.now()))
@@ -70,6 +70,16 @@ class Worker:
             self._tell(session, preview)
         Outbox(self.apply.world, self.apply.policy, session).deliver()
         return finished
+
+    def _held_back(self, entry: Entry) -> str:
+        """Why nothing of it may be changed now; empty where it may, or where nothing is to be."""
+        if entry.mode != "enforce":
+            return ""
+        if self.apply.policy.mode == "observe":
+            return "the mode is observe now"
+        opened = open_due_steps(entry, self.apply.world.clock.now())
+        due = any(step.state == "open" for step in opened.steps) or any(target.status in ("intended", "failed") for target in entry.targets)
+        return "the brake is on" if due and self.braking.on() else ""
 
     # observe, plan, record
 
@@ -105,6 +115,9 @@ class Worker:
             session.put(_with_steps(entry, opened, state="refused", told=True))
             self._write(session, report.refused(session.entry, sentence=str(error), now=now), broadcast=True)
             session.save()
+            return preview
+        if entry.mode == "enforce" and not self.braking.reserve(entry.key, len(plan.targets)):
+            session.put(pause(entry, now + PAUSE))
             return preview
         targets = plan.targets if entry.mode == "enforce" else tuple(target.but(status="rehearsed") for target in plan.targets)
         entry = entry.but(begun=(*entry.begun, *self._begin(entry, opened)))
@@ -166,6 +179,9 @@ class Worker:
             self._write(session, report.refused(session.entry, sentence=str(error), now=now), broadcast=True)
             session.save()
             return
+        if entry.mode == "enforce" and not self.braking.reserve(entry.key, len(plan.targets)):
+            session.put(pause(entry, now + PAUSE))
+            return
         targets = plan.targets if entry.mode == "enforce" else tuple(target.but(status="rehearsed") for target in plan.targets)
         untouched = {record.resource: record for record in (*entry.untouched, *plan.untouched)}
         session.put(session.entry.with_targets(targets).but(untouched=tuple(untouched.values())))
@@ -226,7 +242,11 @@ class Worker:
         if target.reparks >= REPARKS:
             return target.but(reason=f"not parked again, since that was in vain {REPARKS} times")
         planned = planning.again(target, step_of(session.entry, target), live, guard, None)
-        return planned.but(reparks=target.reparks + 1) if planned.status == "intended" else planned
+        if planned.status != "intended":
+            return planned
+        if not self.braking.reserve(session.entry.key, 1):
+            return target.but(drift=None, reason="not parked again as long as the brake is on")  # it is looked at again
+        return planned.but(reparks=target.reparks + 1)
 
     # report
 

@@ -32,7 +32,7 @@ locals {
   readers  = toset(var.audit_by_task ? ["audit", "task"] : ["audit"])
 
   acting      = { for pair in setproduct(local.actors, local.projects) : "${pair[0]}/${pair[1]}" => { function = pair[0], project = pair[1] } if length(local.on_resources) > 0 }
-  on_buckets  = { for pair in setproduct(local.actors, keys(local.on_objects)) : "${pair[0]}/${pair[1]}" => { function = pair[0], bucket = pair[1] } }
+  acting_as   = { for trio in flatten([for project, emails in var.act_as : [for email in emails : [for function in local.actors : { function = function, project = project, email = email }]]]) : "${trio.function}/${trio.email}" => trio if length(local.on_resources) > 0 }
   read_places = { for trio in setproduct(local.readers, setunion([var.project], local.projects), local.permissions.audit_roles) : join("/", trio) => { function = trio[0], project = trio[1], role = trio[2] } }
 }
 
@@ -46,12 +46,22 @@ resource "google_project_iam_member" "acts" {
   member  = google_service_account.function[each.value.function].member
 }
 
-resource "google_storage_bucket_iam_member" "objects" {
-  for_each = local.on_buckets
+# Whoever updates a service has to be allowed to act as its identity, also where nothing but the scaling changes.
+resource "google_service_account_iam_member" "acts_as" {
+  for_each = local.acting_as
 
-  bucket = each.value.bucket
-  role   = google_project_iam_custom_role.objects[local.home[each.value.bucket]].id
-  member = google_service_account.function[each.value.function].member
+  service_account_id = "projects/${each.value.project}/serviceAccounts/${each.value.email}"
+  role               = "roles/iam.serviceAccountUser"
+  member             = google_service_account.function[each.value.function].member
+}
+
+# Objects are deleted, compressed and brought back by the tick; what budget_alert decides on them, it leaves to that.
+resource "google_storage_bucket_iam_member" "objects" {
+  for_each = local.on_objects
+
+  bucket = each.key
+  role   = google_project_iam_custom_role.objects[local.home[each.key]].id
+  member = google_service_account.function["task"].member
 }
 
 # What it may read

@@ -3,6 +3,9 @@
 locals {
   ours = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=~\"^cost-watchdog-\""
 
+  # How the line of a message ends that could not be answered now and comes again by itself; what goes on like that ends as a dead letter, or without a tick.
+  again = "shared.errors.(Unavailable|Conflict): [^[:cntrl:]]*$"
+
   # A line of the log is an alert at once. One that is the same hour after hour is told once an hour.
   lines = {
     blind = {
@@ -17,15 +20,21 @@ locals {
       labels = { place = "EXTRACT(labels.place)" }
       text   = "The watchdog may not do what the policy asks of it at this place. Apply Terraform again, with the project and the bucket under `watched`; or see who took the role away."
     }
+    brake = {
+      title  = "the brake is on", severity = "CRITICAL"
+      filter = "severity=ERROR AND labels.alarm=\"brake\""
+      labels = { entry = "EXTRACT(labels.entry)" }
+      text   = "More was about to be changed within an hour than limits.per_hour allows, so nothing more is stopped or deleted until a person has looked: `python -m functions list`, then `python -m functions release`."
+    }
     failed = {
       title  = "entries fail", severity = "ERROR"
-      filter = "labels.entry:* AND (severity>=ERROR OR textPayload=~\": failed\" OR jsonPayload.message=~\": failed\")"
+      filter = "labels.entry:* AND NOT labels.alarm:* AND (severity>=ERROR OR textPayload=~\": failed\" OR jsonPayload.message=~\": failed\")"
       labels = { entry = "EXTRACT(labels.entry)" }
       text   = "Something could not be stopped, deleted or put back, and is tried again. `python -m functions show ENTRY` says what and why."
     }
     errors = {
       title  = "errors", severity = "ERROR"
-      filter = "severity>=ERROR AND NOT labels.alarm:* AND NOT labels.entry:*"
+      filter = "severity>=ERROR AND NOT labels.alarm:* AND NOT labels.entry:* AND NOT httpRequest.status=500 AND NOT textPayload=~\"${local.again}\" AND NOT jsonPayload.message=~\"${local.again}\""
       labels = { function = "EXTRACT(resource.labels.service_name)" }
       text   = "A function logged an error, or did not start. The line says what to do; docs/errors.md has all of them."
     }

@@ -134,6 +134,7 @@ def _copied(folder: Path) -> Path:
     shutil.copytree(FOLDER, there, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.py", "*.tfstate*", "*.tfvars", "*_override.tf"))
     (there / ".build").mkdir()
     (there / ".build" / "source.zip").write_bytes(b"stands for the archive")
+    shutil.copy(FOLDER.parent / "policy.yaml", folder)
     return there
 
 

@@ -1,10 +1,10 @@
 locals {
-  base = {
+  # Where the policy is to say, there is no WATCHDOG_MODE at all.
+  base = merge(var.mode == "policy" ? {} : { WATCHDOG_MODE = var.mode }, {
     GOOGLE_CLOUD_PROJECT  = var.project
     WATCHDOG_STATE_BUCKET = google_storage_bucket.state.name
     WATCHDOG_POLICY       = "gs://${google_storage_bucket.config.name}/${google_storage_bucket_object.policy.name}"
-    WATCHDOG_MODE         = var.mode == "policy" ? "" : var.mode
-  }
+  })
   tasks = { WATCHDOG_TASKS_TOPIC = google_pubsub_topic.pushed["task"].id }
 
   # Which of the secrets are in use: environment name => secret.

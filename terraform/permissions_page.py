@@ -144,7 +144,7 @@ PEOPLE: Sequence[tuple[str, str]] = (
     ),
     (
         "`python -m functions restore`, `approve`, `cancel`, `hold`",
-        "`roles/storage.objectUser` on the state bucket, and the custom roles below on what is put back",
+        "`roles/storage.objectUser` on the state bucket, the custom roles below on what is put back, and `roles/iam.serviceAccountUser` on the identities of its services",
     ),
     ("change the policy", "`roles/storage.objectUser` on the policy's bucket: whoever has it decides what the watchdog does, so give it to few"),
     ("apply Terraform", "what [deployment](deployment.md#what-you-need) lists"),
@@ -238,6 +238,12 @@ def _actions() -> Iterator[str]:
     )
     yield ""
     yield "Whether they are there is [tested once a day](how-it-works.md#permissions) by the tick, with its own identity."
+    yield ""
+    yield (
+        "Beside them, `budget_alert` and `task` have `roles/iam.serviceAccountUser` on each service account that the variable `act_as` names, and on no other: Cloud "
+        "Run lets nobody update a service or a worker pool who may not act as its identity. Who may do both could also put other code into that service, so the right is "
+        "given on single accounts. The daily test does not cover it."
+    )
 
 
 def _uses(permission: str) -> list[str]:

@@ -18,15 +18,16 @@ locals {
       }
     ]
   ])
-  uses       = flatten(local.steps[*].uses)
-  enabled    = toset(local.uses[*].action)
-  named      = toset([for rule in try(local.policy.budgets, []) : rule.budget if rule.budget != "*"])
-  thresholds = { for name in local.named : name => distinct([for step in local.steps : { at = step.at, basis = step.basis } if step.budget == name]) }
+  uses    = flatten(local.steps[*].uses)
+  enabled = toset(local.uses[*].action)
+  named   = toset([for rule in try(local.policy.budgets, []) : rule.budget if rule.budget != "*"])
+  # In the order of their height, whatever the policy's is.
+  thresholds = { for name in local.named : name => values({ for step in local.steps : format("%010.4f %s", step.at, step.basis) => { at = step.at, basis = step.basis } if step.budget == name }) }
 
   # Where it may change resources: the projects of the policy, the own one where it names none.
   projects     = toset(length(try(local.policy.scope.projects, [])) > 0 ? local.policy.scope.projects : [var.project])
   known        = setunion([var.project], keys(var.watched))
-  on_resources = sort(distinct(flatten([for action in local.enabled : local.permissions.actions[action] if !contains(local.permissions.in_named_buckets, action)])))
+  on_resources = sort(distinct(flatten([for action in local.enabled : lookup(local.permissions.actions, action, []) if !contains(local.permissions.in_named_buckets, action)])))
 
   # Where it may change objects: the buckets that artifacts and actions name.
   rules    = [for rule in try(local.policy.artifacts, []) : { bucket = rule.bucket, runs = rule.runs }]

@@ -5,7 +5,7 @@ resource "google_project_iam_custom_role" "acts" {
   for_each = length(local.on_resources) > 0 ? local.projects : []
 
   project     = each.key
-  role_id     = "costWatchdog"
+  role_id     = "costWatchdog${var.role_suffix}"
   title       = "Cost Watchdog"
   description = "What the policy's actions need on services, worker pools and buckets"
   permissions = local.on_resources
@@ -15,7 +15,7 @@ resource "google_project_iam_custom_role" "objects" {
   for_each = toset(values(local.home))
 
   project     = each.key
-  role_id     = "costWatchdogObjects"
+  role_id     = "costWatchdogObjects${var.role_suffix}"
   title       = "Cost Watchdog: objects"
   description = "What the policy's rules about artifacts and its actions on objects need, given on single buckets"
   permissions = sort(distinct(flatten([for bucket, permissions in local.on_objects : permissions if local.home[bucket] == each.key])))
@@ -25,7 +25,7 @@ resource "google_project_iam_custom_role" "reads" {
   for_each = setunion([var.project], [for bucket in local.runs_in : local.home[bucket]])
 
   project     = each.key
-  role_id     = "costWatchdogReads"
+  role_id     = "costWatchdogReads${var.role_suffix}"
   title       = "Cost Watchdog: reads an object"
   description = "The policy, and the status file of a run; given on single buckets"
   permissions = local.permissions.read_object
@@ -33,7 +33,7 @@ resource "google_project_iam_custom_role" "reads" {
 
 resource "google_project_iam_custom_role" "journal" {
   project     = var.project
-  role_id     = "costWatchdogJournal"
+  role_id     = "costWatchdogJournal${var.role_suffix}"
   title       = "Cost Watchdog: the journal"
   description = "Given on the state bucket"
   permissions = local.permissions.journal
@@ -41,7 +41,7 @@ resource "google_project_iam_custom_role" "journal" {
 
 resource "google_project_iam_custom_role" "requests" {
   project     = var.project
-  role_id     = "costWatchdogRequests"
+  role_id     = "costWatchdogRequests${var.role_suffix}"
   title       = "Cost Watchdog: requests"
   description = "Records what somebody asked for in Slack; given on that folder of the state bucket"
   permissions = local.permissions.record_request

@@ -64,6 +64,20 @@ variable "watched" {
   default     = {}
 }
 
+variable "act_as" {
+  description = <<-EOT
+    By project, the e-mail addresses of the service accounts that the services and worker pools run as which the policy may change.
+    Cloud Run lets nobody update a service who may not act as its identity. Whoever may has that identity's rights as well, so name no more than are needed.
+  EOT
+  type        = map(set(string))
+  default     = {}
+
+  validation {
+    condition     = alltrue([for email in flatten([for emails in values(var.act_as) : tolist(emails)]) : can(regex("^[^@: ]+@[^@ ]+\\.gserviceaccount\\.com$", email))])
+    error_message = "Write each service account as its e-mail address alone, such as ranker@acme-ml-staging.iam.gserviceaccount.com."
+  }
+}
+
 variable "mode" {
   description = "observe: only say what would be done. enforce: do it. policy: as the policy says."
   type        = string
@@ -141,4 +155,15 @@ variable "unusual_changes" {
   description = "More changes of services and worker pools than this within an hour are an alert."
   type        = number
   default     = 50
+}
+
+variable "role_suffix" {
+  description = "What the ids of the custom roles end with. Google keeps the id of a deleted role for 37 days; another suffix gets round that."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9]{0,20}$", var.role_suffix))
+    error_message = "Write letters and digits alone, 20 at most."
+  }
 }

@@ -93,7 +93,7 @@ class Yard(Stage):
         world = World(self.bucket, fleets, self.objects, self.messenger, self.tasks, self.clock, workers=self.workers)
         watchdog = Watchdog(world, self.policy, project=PROJECT, **({"time_budget": timedelta(seconds=self.seconds)} | more))
         if self.portion != PORTION:
-            vars(watchdog)["cleaner"] = Cleaner(world, self.policy, PROJECT, watchdog.deadline, self.portion)
+            vars(watchdog)["cleaner"] = Cleaner(world, self.policy, PROJECT, watchdog.deadline, watchdog.braking, self.portion)
         return watchdog
 
     def notice(self, name: str, *, bucket: str = RUNS) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from shared.audit.seen import BudgetSeen, Execution, Stock, TopicSeen, Usage
 from shared.blind import Voice, Watch
+from shared.brake import Brake
 from shared.entry import Entry
 from shared.errors import JournalError
 from shared.journal import BudgetState, Holds
@@ -134,6 +135,7 @@ class JournalSeen:
         watch: What the tick remembers of its looks; None where it never looked.
         rights: What the tick found that it may and may not do; None where it never tried.
         delivery: The channels that Slack does not take messages for.
+        brake: What was changed within the hour, and whether that was too much.
     """
 
     entries: tuple[Entry, ...] = ()
@@ -147,6 +149,7 @@ class JournalSeen:
     watch: Watch | None = None
     rights: Rights | None = None
     delivery: Delivery = field(default_factory=Delivery)
+    brake: Brake = field(default_factory=Brake)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from shared.audit.reach import reach
 from shared.audit.regions import REGIONS
 from shared.audit.seen import BudgetSeen, Execution, TopicSeen
 from shared.audit.sight import Sight
+from shared.brake import Brake
 from shared.errors import CloudError, Denied, Gone, JournalError
 from shared.journal import BudgetState, Holds, Journal
 from shared.model import BY_PROJECT, EVERYWHERE, Place, Resource
@@ -294,10 +295,12 @@ class Gatherer:
                 states[voice.account, voice.budget] = kept.record
         holds = readable(lambda: journal.holds().record, Holds())
         watch, rights, delivery = readable(journal.watch, None), readable(journal.rights, None), readable(journal.delivery, None)
+        brake = readable(journal.brake, None)
         return JournalSeen(
             entries=survey.entries, faults=tuple(faults), unknown=survey.unknown, closed=tuple(entry for entry in closed if entry),
             more_closed=max(0, len(keys) - MOST_CLOSED), holds=holds, budgets=states, voices=tuple(voices), watch=watch.record if watch else None,
             rights=rights.record if rights else None, delivery=delivery.record if delivery else Delivery(),
+            brake=brake.record if brake else Brake(),
         )  # fmt: skip
 
     # how it is asked

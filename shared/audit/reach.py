@@ -8,10 +8,10 @@ from datetime import datetime
 from shared import plan as planning
 from shared.audit.estate import Reach
 from shared.entry import Entry, TargetRecord
+from shared.ladder import record
 from shared.model import Resource
 from shared.plan import Guard
 from shared.policy import BudgetRule
-from shared.watchdog import record
 
 
 def reach(

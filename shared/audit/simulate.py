@@ -14,10 +14,11 @@ from shared.audit.report import Simulation, Stage, Touch, Untouched
 from shared.entry import StepRecord, TargetRecord
 from shared.errors import Gone, UnsafePlan
 from shared.journal import BUDGET_ENTRIES, BudgetState
+from shared.ladder import record
 from shared.model import Basis, BudgetNotification, Resource
 from shared.policy import BudgetRule, Step, reached
 from shared.policy.fields import duration_text
-from shared.watchdog import Watchdog, record
+from shared.watchdog import Watchdog
 
 AT_ONCE = "at once"
 
@@ -49,7 +50,7 @@ def simulate(watchdog: Watchdog, *, budget: str, share: Decimal | None, basis: B
     )  # fmt: skip
     claims = {} if state is None or new_period else state.claims
     steps = reached(rule, notification)
-    taken = {step.key: claims[watchdog.claim(step)] for step in steps if watchdog.claim(step) in claims}
+    taken = {step.key: claims[watchdog.ladder.claim(step)] for step in steps if watchdog.ladder.claim(step) in claims}
     scene = _look(watchdog, [step for step in steps if step.key not in taken], when)
     put_back = tuple(scene.put_back(state)) if state and new_period and rule.restore == "next_period" else ()
     return Simulation(

@@ -201,7 +201,7 @@ class Compressing:
     def _read_back(self, made: Resource, first: int, size: int, total: Sum) -> Sum:
         try:
             with self.calls.opened(made, first, size) as source:
-                for piece in self._watched(decompressed(source, self.into)):
+                for piece in self._watched(_no_more_than(self.each.size - total.size, decompressed(source, self.into))):
                     total = total.plus(piece)
         except Damaged as error:
             raise _Left(f"{self.name} could not be decompressed when it was read back: {error}") from error
@@ -267,7 +267,16 @@ class Compressing:
 
     def _unpacked(self, ours: Resource) -> Generator[bytes]:
         with self.calls.opened(ours, 0, int(ours["size"])) as source:
-            yield from self._watched(decompressed(source, self.into))
+            yield from self._watched(_no_more_than(self.each.size, decompressed(source, self.into)))
+
+
+def _no_more_than(size: int, content: Iterator[bytes]) -> Iterator[bytes]:
+    """The content, as long as it is no larger: what somebody else put there may become a thousand times its size."""
+    for piece in content:
+        size -= len(piece)
+        if size < 0:
+            raise Damaged("it holds more than was compressed")
+        yield piece
 
 
 def _carried(each: Resource) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from shared.braking import Braking
 from shared.entry import backoff
 from shared.errors import CloudError, Denied, Gone, JournalError, Refused, Unavailable, UnsafePlan
 from shared.journal import Journal
 from shared.model import BucketFacts, StorageObject
-from shared.objects.brakes import Brakes
+from shared.objects.daily import DailyLimits
 from shared.objects.duty import Duty, compression_of, duty_of, protection, undo_of
 from shared.objects.in_hand import job_of, labels, put, unhindered
 from shared.objects.job import CAN_BE_CALLED_OFF, ENDED, Bucket, Job, Sign, Stage, afresh, parts_of, siblings
@@ -48,6 +49,7 @@ class Cleaner:
         policy: The policy in force.
         project: The watchdog's own project.
         deadline: On the clock's monotonic scale; nothing is begun after it.
+        braking: Asked before anything is changed.
         portion: Objects in one manifest.
     """
 
@@ -55,6 +57,7 @@ class Cleaner:
     policy: Policy
     project: str
     deadline: float
+    braking: Braking
     portion: int = PORTION
 
     @property
@@ -101,11 +104,9 @@ class Cleaner:
             if job.parent and (why := self._parts.stopped(job.parent) or (TOO_OLD if job.stage == "working" and _stale(job, now) else "")):
                 self._leave(session, why)
                 return True
-            if session.entry.mode == "enforce" and self.policy.mode == "observe" and job.stage != "undoing":
-                log.warning("%s: the mode is observe now, so nothing more of it is carried out", session.entry.key, extra=labels(session))
-                # What nobody may carry out now is announced anew when somebody may again.
-                again = afresh(job).but(stage="noticed", told="noticed") if job.stage in ("waiting", "planning") and not job.begun else job
-                put(session, again.but(due_at=now + PAUSE))
+            if why := self._held_back(session):
+                log.warning("%s: %s, so nothing more of it is carried out", session.entry.key, why, extra=labels(session))
+                put(session, self._put_off(job).but(due_at=now + PAUSE))
                 return True
             try:
                 if not stages[job.stage](session):
@@ -131,6 +132,21 @@ class Cleaner:
                 self._stumble(session, error)
         return True
 
+    def _held_back(self, session: Session) -> str:
+        """Why nothing of it may be changed now; empty where it may, or is being put back."""
+        stage = job_of(session).stage
+        if session.entry.mode != "enforce" or stage == "undoing":
+            return ""
+        if self.policy.mode == "observe":
+            return "the mode is observe now"
+        return "the brake is on" if stage in ("planning", "working") and self.braking.on() else ""
+
+    def _put_off(self, job: Job) -> Job:
+        """What was not begun is looked at anew afterwards; what nobody may carry out is announced anew, too, when somebody may again."""
+        if job.begun or job.stage not in ("waiting", "planning"):
+            return job
+        return afresh(job).but(stage="noticed", told="noticed") if self.policy.mode == "observe" else afresh(job)
+
     def _duty(self, session: Session) -> Duty:
         return duty_of(job_of(session), self.policy, self.world.objects)
 
@@ -152,7 +168,7 @@ class Cleaner:
         raise_if_too_large(job, duty.limits)
         observe = session.entry.mode == "observe"
         if observe:
-            duty.reserve(session.entry.key, job, Brakes(self.world, self.journal))
+            duty.reserve(session.entry.key, job, DailyLimits(self.world, self.journal))
         due = None if observe else self.world.clock.now() + duty.wait
         put(session, unhindered(job).but(stage="rehearsed" if observe else "waiting", due_at=due, after=""))
         return True
@@ -178,7 +194,9 @@ class Cleaner:
         self._raise_if_nothing(job)
         if not job.approved_by:
             raise_if_too_large(job, duty.limits)
-        duty.reserve(session.entry.key, job, Brakes(self.world, self.journal))
+        if not self.braking.reserve(session.entry.key, 1):
+            return True
+        duty.reserve(session.entry.key, job, DailyLimits(self.world, self.journal))
         now = self.world.clock.now()
         until = _undo_until(job, now, duty)
         put(session, unhindered(job).but(stage="working", after="", undo_until=until, planned_at=now, tries=job.tries, due_at=None))

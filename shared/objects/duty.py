@@ -11,7 +11,7 @@ from shared.actions import Works, registry
 from shared.actions.on_objects import OnObjects
 from shared.errors import Unavailable
 from shared.model import BucketFacts, Resource, StorageObject
-from shared.objects.brakes import Brakes
+from shared.objects.daily import DailyLimits
 from shared.objects.job import Job, Sign
 from shared.objects.ledger import AtOnce
 from shared.objects.runs import LIMIT, readable, says, tells
@@ -66,7 +66,7 @@ class Duty(Protocol):
         """
         ...
 
-    def reserve(self, key: str, job: Job, brakes: Brakes) -> None:
+    def reserve(self, key: str, job: Job, daily: DailyLimits) -> None:
         """Ask the brakes, on record, right before the first change.
 
         Raises:
@@ -152,9 +152,9 @@ class RunDuty:
         """Delete the generations that were seen."""
         return self.objects.delete(self.job.bucket, objects)
 
-    def reserve(self, key: str, job: Job, brakes: Brakes) -> None:
-        """See `Brakes.reserve`."""
-        brakes.reserve(key, job, self.rule)
+    def reserve(self, key: str, job: Job, daily: DailyLimits) -> None:
+        """See `DailyLimits.reserve`."""
+        daily.reserve(key, job, self.rule)
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ class StepDuty:
 
         return judge
 
-    def reserve(self, key: str, job: Job, brakes: Brakes) -> None:
+    def reserve(self, key: str, job: Job, daily: DailyLimits) -> None:
         """A step is reached once; its own limits are all there is."""
 
     def change(self, objects: Sequence[StorageObject], go_on: Callable[[], bool]) -> Sequence[Answer]:

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
+from pydantic import AwareDatetime
+
 from shared.model import BucketFacts, StorageObject
 from shared.record import Record
 
@@ -44,7 +46,7 @@ class Sign(Record):
 
     object: str
     generation: int
-    at: datetime
+    at: AwareDatetime
     words: str
 
 
@@ -209,15 +211,15 @@ class Job(Record):
     tally: Tally = Tally()
     after: str = ""
     portions: tuple[Portion, ...] = ()
-    due_at: datetime | None = None
+    due_at: AwareDatetime | None = None
     reason: str = ""
     approved_by: str = ""
     decided_by: str = ""
-    decided_at: datetime | None = None
+    decided_at: AwareDatetime | None = None
     channel: str = ""
-    undo_until: datetime | None = None
-    undone_at: datetime | None = None
-    planned_at: datetime | None = None
+    undo_until: AwareDatetime | None = None
+    undone_at: AwareDatetime | None = None
+    planned_at: AwareDatetime | None = None
     attempts: int = 0
     tries: int = 0
     hindrance: str = ""

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Protocol
 
+from pydantic import AwareDatetime
+
 from shared.errors import UnsafePlan
 from shared.objects.job import Job
 from shared.policy.artifacts import ArtifactLimits
@@ -30,7 +32,7 @@ class Reservation(Record):
         bytes: And how much that was.
     """
 
-    at: datetime
+    at: AwareDatetime
     run: str
     objects: int
     bytes: int
@@ -44,7 +46,7 @@ class Refusal(Record):
         run: The run's folder.
     """
 
-    at: datetime
+    at: AwareDatetime
     run: str
 
 
@@ -62,11 +64,11 @@ class Position(Record):
     """
 
     after: str = ""
-    at: datetime | None = None
+    at: AwareDatetime | None = None
     run: str = ""
     newest_name: str = ""
     newest_generation: int = 0
-    newest_at: datetime | None = None
+    newest_at: AwareDatetime | None = None
     promoted: bool = False
 
 
@@ -84,7 +86,7 @@ class Ledger(Record):
     schema_version: int = SCHEMA
     reservations: dict[str, Reservation] = {}
     refused: dict[str, Refusal] = {}
-    swept_at: datetime | None = None
+    swept_at: AwareDatetime | None = None
     position: Position | None = None
 
     def reserve(self, key: str, job: Job, now: datetime) -> Ledger:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterable
@@ -11,6 +12,9 @@ from typing import Any
 
 from shared.errors import JournalError
 from shared.model import StorageObject
+
+_LONGEST = 8192
+"""Characters of a line at most: a name has 1024 bytes, and JSON writes each of them as six characters at most."""
 
 
 def pack(objects: Iterable[StorageObject]) -> bytes:
@@ -31,12 +35,21 @@ def unpack(data: bytes, name: str, count: int) -> list[StorageObject]:
         JournalError: It is damaged.
     """
     try:
-        objects = [_object(json.loads(line)) for line in gzip.decompress(data).decode().splitlines()]
+        objects = [_object(json.loads(line)) for line in _unpacked(data, _LONGEST * (count + 1)).decode().splitlines()]
     except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError, AttributeError) as error:
         raise _damaged(name, f"{type(error).__name__}: {error}") from error
     if len(objects) != count:
         raise _damaged(name, f"it lists {len(objects):,} of {count:,} objects")
     return objects
+
+
+def _unpacked(data: bytes, most: int) -> bytes:
+    """What is compressed, and not more than what was written can come to, whatever somebody else put in its place."""
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        unpacked = file.read(most + 1)
+    if len(unpacked) > most:
+        raise ValueError("it is larger than what was written")
+    return unpacked
 
 
 def _damaged(name: str, why: str) -> JournalError:

@@ -179,11 +179,17 @@ class Protect(Part):
 
 
 class Limits(Part):
-    """How much one plan may change; a plan over a limit is refused whole, and reported."""
+    """How much one plan may change, and all of them together; a plan over a limit is refused whole, and reported."""
 
     targets: int = Field(default=200, ge=0, strict=True, description="Resources at most.")
     share: Annotated[Share, AfterValidator(at_most_all)] = Field(
         default=Decimal(1), description="The share of all resources seen; it does not count where fewer than 10 are seen."
+    )
+    per_hour: int = Field(
+        default=400,
+        ge=0,
+        strict=True,
+        description="Resources, and runs, that all plans together change within an hour; beyond it the brake goes on.",
     )
 
 

@@ -15,6 +15,8 @@ from shared.policy.fields import share, share_text, show
 from shared.policy.text import Document, Fault, Path, spell
 
 _LONGEST_GUESS = 60
+_MOST_RULES = 1000
+"""Rules for one bucket at most, since each is held against each other."""
 _KINDS = {
     "string_type": "should be text",
     "int_type": "should be a whole number",
@@ -135,6 +137,11 @@ def _overlapping(document: Document) -> Iterator[Fault]:
         if not isinstance(bucket, str) or not runs:
             continue
         others = earlier.setdefault(bucket, [])
+        if len(others) == _MOST_RULES:
+            yield document.fault(
+                path, f"is one of more than {_MOST_RULES:,} rules for the bucket {show(bucket)}; write fewer, with {{any}} in them"
+            )
+            return
         other, theirs = next((each for each in others if overlap(each[1], runs)), (None, ""))
         if other and theirs == runs:
             yield document.fault(

@@ -150,6 +150,10 @@ class _Stop(Exception):
         super().__init__(f"{_line(event)}:{event.start_mark.column + 1}: {sentence}")
 
 
+def _too_deep(event: Any) -> _Stop:
+    return _Stop(event, f"lists and mappings are nested more than {DEEPEST} deep; no policy is")
+
+
 class _Reader:
     """Builds the values out of the parser's events."""
 
@@ -173,7 +177,7 @@ class _Reader:
     def _value(self, event: Any, path: Path) -> Any:
         self.lines.setdefault(path, _line(event))
         if len(path) > DEEPEST:
-            raise _Stop(event, f"lists and mappings are nested more than {DEEPEST} deep; no policy is")
+            raise _too_deep(event)
         if isinstance(event, yaml.AliasEvent):
             self._refuse(path, f"*{event.anchor} would be a YAML alias, which a policy does not use; put text that begins with * in quotes")
             return None
@@ -233,6 +237,8 @@ class _Reader:
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if not depth:
                 return
+            if depth > DEEPEST:  # the parser's time grows with the square of the depth
+                raise _too_deep(event)
 
     def _fault(self, path: Path, sentence: str) -> None:
         self.faults.append(Fault(self.lines[path], path, sentence))

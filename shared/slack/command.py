@@ -13,8 +13,8 @@ from shared.model import Basis
 from shared.policy.fields import Duration, Share
 from shared.slack.text import prose
 
-Verb = Literal["help", "status", "plan", "restore", "hold", "audit"]
-CHANGING: frozenset[Verb] = frozenset({"restore", "hold"})
+Verb = Literal["help", "status", "plan", "restore", "hold", "release", "audit"]
+CHANGING: frozenset[Verb] = frozenset({"restore", "hold", "release"})
 """What only those may ask for whom the policy names."""
 
 HELP = """*/cost-watchdog* and one of these:
@@ -22,6 +22,7 @@ HELP = """*/cost-watchdog* and one of these:
 • `plan [SHARE] [forecast] [BUDGET]`: what would happen at such a spend, for example `plan 100%`; changes nothing
 • `restore all`, `restore SERVICE` or `restore KEY`: put it back
 • `hold SERVICE 4h`, or `24h`, or a time such as `2026-12-01T00:00Z`: leave it alone until then; `hold SERVICE end` ends that
+• `release`: let it go on after it has stopped itself
 • `audit`: where the money goes; takes up to a minute
 • `help`: this"""
 LONGEST = timedelta(days=366)
@@ -64,6 +65,8 @@ def understood(text: str, now: datetime) -> Command:
             return _alone("status", rest)
         case "audit":
             return _alone("audit", rest)
+        case "release":
+            return _alone("release", rest)
         case "plan":
             return _plan(rest)
         case "restore":
@@ -118,11 +121,11 @@ def _hold(rest: list[str], now: datetime) -> Command:
 def _instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError as error:
+        if instant.tzinfo:
+            return instant.astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # in UTC it may lie outside of the calendar
         raise BadCommandError(f"`{_shown(text)}` is no time; write `4h`, `24h` or `2026-12-01T00:00Z`.") from error
-    if instant.tzinfo is None:
-        raise BadCommandError(f"`{_shown(text)}` names no time zone; write for example `2026-12-01T00:00Z`.")
-    return instant.astimezone(UTC)
+    raise BadCommandError(f"`{_shown(text)}` names no time zone; write for example `2026-12-01T00:00Z`.")
 
 
 def _shown(text: str, limit: int = 40) -> str:

@@ -6,6 +6,8 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Literal
 
+from pydantic import AwareDatetime
+
 from shared.burn import Burn
 from shared.model import BudgetNotification
 from shared.record import Record
@@ -29,8 +31,8 @@ class Place(Record):
     """
 
     claimed_by: str = ""
-    claimed_at: datetime
-    first_at: datetime | None = None
+    claimed_at: AwareDatetime
+    first_at: AwareDatetime | None = None
     posted: tuple[str, str] | None = None
     shown: str = ""
 
@@ -55,7 +57,7 @@ class Thread(Record):
     burn: Burn | None = None
     entries: tuple[str, ...] = ()
     places: dict[str, Place] = {}
-    snoozed_until: datetime | None = None
+    snoozed_until: AwareDatetime | None = None
     snoozed_by: str = ""
 
     @classmethod
@@ -112,7 +114,7 @@ class Request(Record):
     schema_version: int = SCHEMA
     key: str
     kind: Literal["press", "command"]
-    came: datetime
+    came: AwareDatetime
     what: str
     about: str = ""
     value: str = ""
@@ -123,9 +125,9 @@ class Request(Record):
     address: str = ""
     state: Literal["new", "done", "answered"] = "new"
     said: str = ""
-    taken_at: datetime | None = None
+    taken_at: AwareDatetime | None = None
     attempts: int = 0
-    not_before: datetime | None = None
+    not_before: AwareDatetime | None = None
 
     @property
     def open(self) -> bool:
@@ -155,12 +157,12 @@ class Outage(Record):
         mended_at: When a message arrived again; what is left of the outage is to sort out what was kept meanwhile.
     """
 
-    since: datetime
+    since: AwareDatetime
     reason: str
     lasting: bool
     attempts: int
-    next_at: datetime
-    mended_at: datetime | None = None
+    next_at: AwareDatetime
+    mended_at: AwareDatetime | None = None
 
 
 class Delivery(Record):

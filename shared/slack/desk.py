@@ -163,6 +163,8 @@ class Desk:
                 return self._hold(by_hand, entry, request)
             case panel.SHOW:
                 return _shown([entry])
+            case panel.RELEASE:
+                return self._release(by_hand)
         raise NotDone("That button does not belong to this message.")
 
     def _for_thread(self, request: Request, name: str) -> str:
@@ -248,6 +250,8 @@ class Desk:
                 return self._restore(by_hand, command.name)
             case "hold":
                 return self._hold_one(by_hand, command)
+            case "release":
+                return self._release(by_hand)
             case _:
                 return HELP
 
@@ -265,6 +269,10 @@ class Desk:
             outcomes = by_hand.restore_entry(name)
         return f"{code(name)} is to be put back. {_said(outcomes)}"
 
+    def _release(self, by_hand: ByHand) -> str:
+        by_hand.release()
+        return "The brake is released. What waits goes on within a quarter of an hour."
+
     def _hold_one(self, by_hand: ByHand, command: Command) -> str:
         now, until = self._now(), command.until or self._now()
         by_hand.hold(command.name, until)
@@ -281,7 +289,9 @@ class Desk:
         survey, delivery = self.journal.survey(""), self.journal.delivery()
         budgets = [kept.record for voice in self.journal.voices() if (kept := self.journal.budget(voice.account, voice.budget))]
         outages = sorted(delivery.record.outages.items()) if delivery else []
-        return status(budgets, survey.entries, self.journal.holds().record, outages, unread=len(survey.faults), now=self._now())
+        brake = self.journal.brake()
+        stop = brake.record.stop if brake else None
+        return status(budgets, survey.entries, self.journal.holds().record, outages, stop=stop, unread=len(survey.faults), now=self._now())
 
     # who may
 

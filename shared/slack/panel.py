@@ -10,14 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.brake import NOTICE
 from shared.entry import Entry, MessageRecord, TargetRecord
 from shared.objects.job import CAN_BE_CALLED_OFF, Job
 from shared.slack.conversation import Thread, digest
 from shared.slack.text import moment, plain, plural, prose
 
 APPROVE, CANCEL, RESTORE, RESTORE_ONE, HOLD, SHOW = "approve", "cancel", "restore", "restore_one", "hold", "show"
-SNOOZE, WAKE = "snooze", "wake"
-CHANGES = frozenset({APPROVE, CANCEL, RESTORE, RESTORE_ONE, HOLD, SNOOZE, WAKE})
+SNOOZE, WAKE, RELEASE = "snooze", "wake", "release"
+CHANGES = frozenset({APPROVE, CANCEL, RESTORE, RESTORE_ONE, HOLD, SNOOZE, WAKE, RELEASE})
 """The buttons that only those may press whom the policy names."""
 ENTRY, THREAD = "entry:", "thread:"
 UNTIL_PERIOD_ENDS = "period"
@@ -32,6 +33,8 @@ _WORDS = {"4h": "for 4 hours", "24h": "for 24 hours", UNTIL_PERIOD_ENDS: "until 
 
 def of_entry(entry: Entry, message: MessageRecord, now: datetime) -> Blocks:
     """What stands below a message of an entry: who decided what, and, below the newest of each channel, what there is to decide."""
+    if entry.key.startswith(NOTICE):
+        return _of_brake(entry)
     whole = message.panel == "whole"
     newest = is_newest(entry, message)
     notes = [*_decided(entry)] if whole else []
@@ -79,6 +82,11 @@ def parked(entry: Entry, route: str | None) -> list[TargetRecord]:
     """What a person can have put back: of one channel, or of all of them."""
     held = (target for target in entry.parked() if target.status != "restoring")
     return [target for target in held if route is None or target.channel == route]
+
+
+def _of_brake(entry: Entry) -> Blocks:
+    sure = _confirm("Release the brake?", "What waits is carried out, within a quarter of an hour.", "Release")
+    return _actions(f"{ENTRY}{entry.key}", [_button(RELEASE, "Release the brake", style="danger", confirm=sure)])
 
 
 def _for_plan(entry: Entry, route: str, *, whole: bool) -> Iterator[dict[str, Any]]:

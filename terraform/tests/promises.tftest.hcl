@@ -4,6 +4,15 @@ mock_provider "google" {
   mock_data "google_project" {
     defaults = { number = "123456789012" }
   }
+  # In the form that the real provider accepts where they are used.
+  mock_resource "google_service_account" {
+    defaults = {
+      id     = "projects/acme-ml-watchdog/serviceAccounts/cw-function@acme-ml-watchdog.iam.gserviceaccount.com"
+      name   = "projects/acme-ml-watchdog/serviceAccounts/cw-function@acme-ml-watchdog.iam.gserviceaccount.com"
+      email  = "cw-function@acme-ml-watchdog.iam.gserviceaccount.com"
+      member = "serviceAccount:cw-function@acme-ml-watchdog.iam.gserviceaccount.com"
+    }
+  }
   mock_data "google_storage_project_service_account" {
     defaults = { member = "serviceAccount:service-1@gs-project-accounts.iam.gserviceaccount.com" }
   }
@@ -40,8 +49,8 @@ run "the_policy_decides_when_asked" {
     mode = "policy"
   }
   assert {
-    condition     = google_cloudfunctions2_function.all["task"].service_config[0].environment_variables["WATCHDOG_MODE"] == ""
-    error_message = "An empty WATCHDOG_MODE leaves the mode to the policy."
+    condition     = alltrue([for function in google_cloudfunctions2_function.all : !contains(keys(function.service_config[0].environment_variables), "WATCHDOG_MODE")])
+    error_message = "Without WATCHDOG_MODE the mode is the policy's."
   }
 }
 
@@ -72,6 +81,17 @@ run "nothing_expires" {
   assert {
     condition     = alltrue([for subscription in concat(values(google_pubsub_subscription.pushed), [google_pubsub_subscription.dead]) : subscription.expiration_policy[0].ttl == ""])
     error_message = "A subscription that is rarely used must not be deleted for it."
+  }
+}
+
+run "pushes_carry_an_identity" {
+  assert {
+    condition     = alltrue([for name, subscription in google_pubsub_subscription.pushed : one(subscription.push_config).oidc_token[0].service_account_email == google_service_account.push.email && one(subscription.push_config).oidc_token[0].audience == google_cloudfunctions2_function.all[name].service_config[0].uri])
+    error_message = "A function is called with an identity, and for the address that it has."
+  }
+  assert {
+    condition     = can(regex("^projects/[^/]+/serviceAccounts/[a-z][-a-z0-9]{4,28}[a-z0-9]@[-a-z0-9]+[.]iam[.]gserviceaccount[.]com$", google_service_account_iam_member.push.service_account_id))
+    error_message = "The identity is named in full; the provider takes nothing else."
   }
 }
 
@@ -166,8 +186,12 @@ run "roles_are_exact" {
     error_message = "Only budget_alert and task change anything."
   }
   assert {
-    condition     = keys(google_storage_bucket_iam_member.objects) == ["budget_alert/acme-archive", "budget_alert/acme-ml-artifacts", "budget_alert/acme-scratch", "task/acme-archive", "task/acme-ml-artifacts", "task/acme-scratch"]
-    error_message = "Objects are changed in the buckets that the policy names, and in no other."
+    condition     = keys(google_storage_bucket_iam_member.objects) == ["acme-archive", "acme-ml-artifacts", "acme-scratch"] && alltrue([for grant in google_storage_bucket_iam_member.objects : grant.member == google_service_account.function["task"].member])
+    error_message = "Objects are changed in the buckets that the policy names and in no other, by the task alone."
+  }
+  assert {
+    condition     = length(google_service_account_iam_member.acts_as) == 0
+    error_message = "Whom the watchdog may act as has to be said."
   }
   assert {
     condition     = keys(google_storage_bucket_iam_member.journal) == ["budget_alert", "storage_event", "task"] && google_project_iam_custom_role.journal.permissions == toset(["storage.objects.create", "storage.objects.delete", "storage.objects.get", "storage.objects.list"])
@@ -184,6 +208,38 @@ run "roles_are_exact" {
   assert {
     condition     = keys(google_billing_account_iam_member.reads) == ["audit", "task"] && alltrue([for grant in google_billing_account_iam_member.reads : grant.role == "roles/billing.viewer"])
     error_message = "On the billing account, who audits may look, and nobody may do anything else."
+  }
+}
+
+run "it_acts_as_whom_it_is_told" {
+  variables {
+    act_as = { acme-ml-staging = ["ranker@acme-ml-staging.iam.gserviceaccount.com", "123456789012-compute@developer.gserviceaccount.com"] }
+  }
+  assert {
+    condition     = length(google_service_account_iam_member.acts_as) == 4 && google_service_account_iam_member.acts_as["task/ranker@acme-ml-staging.iam.gserviceaccount.com"].service_account_id == "projects/acme-ml-staging/serviceAccounts/ranker@acme-ml-staging.iam.gserviceaccount.com"
+    error_message = "Both functions that change services have to be allowed to act as each identity."
+  }
+  assert {
+    condition     = alltrue([for grant in google_service_account_iam_member.acts_as : grant.role == "roles/iam.serviceAccountUser"])
+    error_message = "And nothing more than that."
+  }
+}
+
+run "an_identity_is_an_address" {
+  command = plan
+  variables {
+    act_as = { acme-ml-staging = ["serviceAccount:ranker@acme-ml-staging.iam.gserviceaccount.com"] }
+  }
+  expect_failures = [var.act_as]
+}
+
+run "roles_may_be_named_anew" {
+  variables {
+    role_suffix = "B"
+  }
+  assert {
+    condition     = alltrue([for role in concat(values(google_project_iam_custom_role.acts), values(google_project_iam_custom_role.objects), values(google_project_iam_custom_role.reads), [google_project_iam_custom_role.journal, google_project_iam_custom_role.requests]) : endswith(role.role_id, "B")])
+    error_message = "Google keeps a deleted role's id for 37 days, and it has to be possible to go on meanwhile."
   }
 }
 
@@ -218,6 +274,10 @@ run "thresholds_are_the_steps" {
     error_message = "The budget's thresholds are the steps of the policy."
   }
   assert {
+    condition     = jsonencode([for rule in google_billing_budget.all["Serving"].threshold_rules : rule.threshold_percent]) == "[0.5,0.8,0.9,1]"
+    error_message = "They stand in one order, so that no apply has to put them into another."
+  }
+  assert {
     condition     = one(google_billing_budget.all["Serving"].all_updates_rule).schema_version == "1.0" && one(google_billing_budget.all["Serving"].budget_filter).credit_types_treatment == "EXCLUDE_ALL_CREDITS"
     error_message = "Messages go to the topic, and credits hide no spend."
   }
@@ -250,7 +310,7 @@ run "every_alert_says_what_to_do" {
     error_message = "Whoever is woken has to read what happened and what to do."
   }
   assert {
-    condition     = keys(google_monitoring_alert_policy.lines) == ["blind", "errors", "failed", "permissions"] && keys(google_monitoring_alert_policy.numbers) == ["changes", "no-tick"]
+    condition     = keys(google_monitoring_alert_policy.lines) == ["blind", "brake", "errors", "failed", "permissions"] && keys(google_monitoring_alert_policy.numbers) == ["changes", "no-tick"]
     error_message = "Blindness, errors, failures, permissions, a stopped clock and a flood of changes each have an alert."
   }
 }
@@ -267,6 +327,16 @@ run "the_least_policy" {
   }
 }
 
+run "an_unknown_action_is_named" {
+  command = plan
+  variables {
+    policy  = "./tests/policies/unknown.yaml"
+    budgets = {}
+    watched = {}
+  }
+  expect_failures = [google_storage_bucket.state]
+}
+
 run "the_policy_alone_gives_no_rights_elsewhere" {
   command = plan
   variables {
@@ -281,4 +351,16 @@ run "a_budget_without_a_rule_is_refused" {
     budgets = { Serving = { amount = 5000 }, Serbing = { amount = 1 } }
   }
   expect_failures = [google_storage_bucket.state]
+}
+
+run "the_example_can_be_deployed" {
+  variables {
+    policy  = "../policy.yaml"
+    budgets = { "ML Training Budget" = { amount = 10000 } }
+    watched = { acme-ml-staging = ["acme-ml-artifacts"] }
+  }
+  assert {
+    condition     = length(output.budgets_to_connect) == 0 && keys(google_project_iam_custom_role.acts) == ["acme-ml-staging"]
+    error_message = "The policy that comes with the watchdog has to be one that Terraform can deploy."
+  }
 }

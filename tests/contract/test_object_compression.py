@@ -514,6 +514,15 @@ def test_what_does_not_read_back_is_taken_away(
     assert bench.store.find(BUCKET, NAME) == each
 
 
+def test_what_reads_back_as_much_more_is_taken_away(make: Callable[..., Bench]) -> None:
+    """A bomb in its place is not read to its end: no more of it than the original's size."""
+    bench, data = make("gzip"), some(SMALL)
+    bench.damage(lambda _: gzip.compress(bytes(2**26)))
+    answer = bench.compress(bench.put(data))
+    assert answer == Answer("refused", f"{bench.name} could not be decompressed when it was read back: it holds more than was compressed")
+    assert bench.live() == {NAME: data}
+
+
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_what_reads_back_as_something_else_is_taken_away(make: Callable[..., Bench], size: int) -> None:
     """Even where it is a perfect file of as many bytes."""

@@ -96,6 +96,7 @@ def test_only_what_is_asked(app: Any, in_process: InProcess) -> None:
         ("/?simulate=much", "much"),
         ("/?simulate=100%25&budget=Another", "the policy names no budget 'Another'"),
         ("/?at=tomorrow", "at=tomorrow: is no time"),
+        ("/?at=0001-01-01T00:00%2B23:59", "at=0001-01-01T00:00+23:59: is no time"),
         ("/?at=2026-12-01T00:00", "names no time zone"),
         ("/?at=2026-12-01T00:00Z", "say a share, such as simulate=100%"),
     ],

@@ -12,6 +12,7 @@ from shared.audit.estate import Gap, JournalSeen, Need
 from shared.audit.finding import is_command
 from shared.audit.seen import SubscriptionSeen, TopicSeen
 from shared.blind import Voice, Watch
+from shared.brake import Brake
 from shared.checks.topic_publisher import GOOGLE
 from shared.entry import Drift, Entry, MessageRecord, StepRecord, TargetRecord, UnseenRecord, UseRecord
 from shared.errors import JournalError
@@ -29,7 +30,7 @@ SOUND = JournalSeen(watch=WATCH, rights=RIGHTS, voices=(Voice("A", "b", "ML", NO
 SUBSCRIPTION = SubscriptionSeen(f"projects/{PROJECT}/subscriptions/s", dead_letter_topic="dead")
 TOPIC = TopicSeen(f"projects/{PROJECT}/topics/budgets", "budgets", publishers=(GOOGLE,), subscriptions=(SUBSCRIPTION,))
 CHECKS = (
-    "silent_budgets", "no_tick", "topic_publisher", "dead_letters", "stuck_entries", "came_back", "expired_holds", "runtime_support", "missing_permissions", "slack_delivery", "blanks",
+    "silent_budgets", "no_tick", "topic_publisher", "dead_letters", "stuck_entries", "came_back", "expired_holds", "runtime_support", "missing_permissions", "slack_delivery", "brake", "blanks",
     "not_deployed",
 )  # fmt: skip
 
@@ -171,6 +172,19 @@ def test_channels_that_take_no_messages() -> None:
         "slack_delivery", an_estate(journal=replace(SOUND, entries=entries, delivery=Delivery(outages={"#ml-cost": outage})))
     )
     assert "1 message will be delivered after the mend" in finding.why
+
+
+def test_the_brake() -> None:
+    """While it is on, and with how it is released."""
+    brake = Brake().after("budget-x", 3, 2, NOW - HOUR)
+    (finding,) = found("brake", an_estate(journal=replace(SOUND, brake=brake)))
+    assert (finding.severity, finding.what) == (
+        "high",
+        "The watchdog has stopped itself: nothing is stopped or deleted since 2026-11-24 11:00 UTC",
+    )
+    assert finding.why.startswith("budget-x was about to change 3, 0 were changed within the hour before, and limits.per_hour allows 2")
+    assert finding.mend[-1] == "python -m functions release"
+    assert found("brake", an_estate(journal=replace(SOUND, brake=brake.released("ann", NOW)))) == []
 
 
 def test_entries_that_wait_for_a_person() -> None:

@@ -447,6 +447,7 @@ def test_restore_of_everything_leaves_deleted_runs_alone(yard: Yard, capsys: pyt
         (["plan", "--budget", BUDGET, "--at", "80"], "'80' is a plain number, which could mean a fraction or percent; write 80%"),
         (["plan", "--budget", BUDGET, "--at", "much"], "'much' is not a share; write a number and a percent sign, such as 80%"),
         (["hold", "api", "--until", "tomorrow"], "'tomorrow' is no time; write for example 2026-12-01T00:00Z"),
+        (["hold", "api", "--until", "0001-01-01T00:00+23:59"], "'0001-01-01T00:00+23:59' is no time; write for example 2026-12-01T00:00Z"),
         (["hold", "api", "--until", "2026-12-01T00:00"], "'2026-12-01T00:00' names no time zone; write for example 2026-12-01T00:00Z"),
         (["restore"], "one of the arguments --entry --service --all is required"),
         (["restore", "--all", "--service", "api"], "not allowed with argument"),

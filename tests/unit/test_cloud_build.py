@@ -26,13 +26,16 @@ def run(step: str, folder: Path, **variables: str) -> subprocess.CompletedProces
     programs.mkdir(exist_ok=True)
     for name in ("terraform", "gcloud", "make", "apt-get"):
         program = programs / name
-        program.write_text(f'#!/bin/sh\necho "RUN {name} $*"\ntest "$FAILS" != {name}\n', encoding="utf-8")
+        program.write_text(
+            f'#!/bin/sh\necho "RUN {name} $*"\nls *.tfvars 2>/dev/null | sed "s/^/SEES /"\ntest "$FAILS" != {name}\n', encoding="utf-8"
+        )
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
     script = folder / "script"
     script.write_text(STEPS[step]["script"], encoding="utf-8")
     script.chmod(0o755)
     where = folder / STEPS[step].get("dir", ".")
     where.mkdir(exist_ok=True)
+    (folder / "policy.yaml").touch()
     env = {"PATH": f"{programs}:{os.environ['PATH']}", "FAILS": "", **CONFIG["substitutions"], **variables}
     return subprocess.run([script], cwd=where, env=env, capture_output=True, text=True, timeout=30, check=False)
 
@@ -96,6 +99,7 @@ def test_only_main_is_applied(tmp_path: Path) -> None:
         {"BRANCH_NAME": "wip"},
         {"BRANCH_NAME": "main", "_PR_NUMBER": "7"},
         {"BRANCH_NAME": ""},
+        {},
         {"BRANCH_NAME": "main; terraform apply"},
     ):
         left = run("apply", tmp_path, **variables)
@@ -114,9 +118,19 @@ def test_a_plan_without_a_state_is_none(tmp_path: Path) -> None:
 def test_a_plan(tmp_path: Path) -> None:
     """Format, validity and tests come first, and where one fails there is no plan."""
     done = run("plan", tmp_path, _STATE_BUCKET="acme-terraform")
-    assert [line.split()[1] for line in asked(done)] == ["fmt", "init", "validate", "test", "plan"]
+    assert [line.split()[1] for line in asked(done)] == ["fmt", "init", "validate", "test", "init", "plan"]
     assert (tmp_path / "terraform" / "backend_override.tf").read_text(encoding="utf-8") == 'terraform {\n  backend "gcs" {}\n}\n'
     assert run("plan", tmp_path, _STATE_BUCKET="acme-terraform", FAILS="terraform").returncode == 1
+
+
+def test_the_values_of_the_deployment_are_planned_and_not_tested(tmp_path: Path) -> None:
+    """Terraform's tests say what holds by default; with `slack = "app"` in terraform.tfvars some of them would fail, and nothing could be applied any more."""
+    (tmp_path / "terraform").mkdir()
+    (tmp_path / "terraform" / "terraform.tfvars").write_text('slack = "app"\n', encoding="utf-8")
+    done = run("plan", tmp_path, _STATE_BUCKET="acme-terraform")
+    seen = dict(re.findall(r"RUN terraform (\w+).*\n(SEES)?", done.stdout))
+    assert (seen["validate"], seen["test"], seen["plan"]) == ("", "", "SEES")
+    assert (tmp_path / "terraform" / "terraform.tfvars").exists()
 
 
 def test_the_cache(tmp_path: Path) -> None:

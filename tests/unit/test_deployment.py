@@ -72,3 +72,10 @@ def test_make_lists_its_targets() -> None:
     """`make help` says what each is for."""
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout  # noqa: S607  # whichever make there is
     assert {"archive", "docs", "outdated", "lock"} <= {line.partition("\t")[0] for line in listed.splitlines()}
+
+
+def test_what_a_build_reads_can_be_committed() -> None:
+    """The values of a deployment and the lock of the provider are not ignored; a plan, which holds them resolved, is."""
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    assert not [line for line in ignored if "tfvars" in line or "lock.hcl" in line]
+    assert {"/terraform/plan", "/terraform/.build/", "/terraform/*_override.tf"} <= set(ignored)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import flask
@@ -14,6 +17,7 @@ import pytest
 
 from functions import logs
 
+ROOT = Path(__file__).resolve().parents[2]
 LOG = logging.getLogger("shared.watchdog")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -198,3 +202,28 @@ def test_no_trace_outside_of_a_request(capsys: pytest.CaptureFixture[str], monke
     monkeypatch.delitem(sys.modules, "flask")
     LOG.info("x")
     assert [entry.get("logging.googleapis.com/trace") for entry in entries(capsys)] == [None, None]
+
+
+SERVED = """
+import functions_framework
+app = functions_framework.create_app("slack_action", "main.py", "http")
+print(app.test_client().post("/", data=b"payload=no").status_code)
+"""
+
+
+def test_with_execution_ids_each_line_is_written_once() -> None:
+    """Cloud Functions sets LOG_EXECUTION_ID, and then functions-framework has a handler of its own, which would write each line again: unmasked, without severity."""
+    given = {
+        "GOOGLE_CLOUD_PROJECT": "acme-ml-watchdog",
+        "WATCHDOG_STATE_BUCKET": "acme-ml-watchdog-state",
+        "WATCHDOG_POLICY": "policy.yaml",
+        "WATCHDOG_TASKS_TOPIC": "projects/acme-ml-watchdog/topics/cost-watchdog-tasks",
+        "SLACK_SIGNING_SECRET": "0123456789abcdef0123456789abcdef",
+        "LOG_EXECUTION_ID": "true",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", SERVED], cwd=ROOT, env={**os.environ, **given}, capture_output=True, text=True, check=True, timeout=60
+    )
+    written = [line for line in (done.stdout + done.stderr).splitlines() if "turned away" in line]
+    assert done.stdout.splitlines()[-1] == "401"
+    assert [json.loads(line)["severity"] for line in written] == ["WARNING"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -98,3 +100,21 @@ def test_a_damaged_manifest_is_named_with_what_to_do(data: bytes) -> None:
     with pytest.raises(JournalError, match=r"is damaged \(.+\); put an earlier version of the object back") as caught:
         unpack(data, NAME, 1)
     assert caught.value.name == NAME
+
+
+def test_a_manifest_that_unpacks_to_more_than_was_written() -> None:
+    """A megabyte that somebody put in its place does not become a gigabyte in memory: it is damaged, and no more of it is unpacked than tells so."""
+    bomb = gzip.compress(b"\n" * 2**28, compresslevel=9)
+    tracemalloc.start()
+    try:
+        with pytest.raises(JournalError, match="it is larger than what was written"):
+            unpack(bomb, "manifests/x", 3)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_longest_names_fit() -> None:
+    """A thousand bytes that JSON writes as escapes, in every line."""
+    objects = [replace(ONE, name="\U0001f600" * 255 + f"{number:04}") for number in range(50)]
+    assert unpack(pack(objects), "manifests/x", 50) == objects

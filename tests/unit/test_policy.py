@@ -152,7 +152,7 @@ def test_the_version_alone_is_a_policy() -> None:
         "mode": "observe",
         "scope": {"projects": (), "regions": ()},
         "protect": {"labels": {}, "services": ()},
-        "limits": {"targets": 200, "share": Decimal(1)},
+        "limits": {"targets": 200, "share": Decimal(1), "per_hour": 400},
         "on_drift": "report",
         "stale_after": timedelta(hours=6),
         "blind_after": timedelta(hours=36),
@@ -304,6 +304,12 @@ def test_faults_of_the_text_are_told_once_and_without_their_echo(loader: Any, te
     assert body(text) == [f"policy.yaml:{told}"]
 
 
+def test_what_stands_under_a_key_for_the_second_time_is_no_deeper() -> None:
+    """What is skipped is bounded like what is read: a parser's time grows with the square of the depth."""
+    said = body("mode: observe\nmode: " + "[" * 100_000)
+    assert said[-1] == "policy.yaml:3:39: lists and mappings are nested more than 32 deep; no policy is"
+
+
 def test_a_fault_of_the_text_is_told_beside_the_one_that_ends_the_reading() -> None:
     """What was found before the reading had to stop is told, too."""
     assert body("mode: .nan\nscope: @") == [
@@ -372,8 +378,8 @@ def test_a_list_may_hold_what_only_looks_the_same() -> None:
         ("limits: {targets: 1.5}", "2: limits.targets: should be a whole number, not 1.5"),
         ("limits: {targets: -1}", "2: limits.targets: should be greater than or equal to 0, not -1"),
         ("limits: {share: 101%}", "2: limits.share: 101% is more than all of them; write 100% or less"),
-        ("limits: {zzz: 1}", "2: limits.zzz: unknown key; known here: share, targets"),
-        (f"limits: {{{'z' * 90}: 1}}", "z']: unknown key; known here: share, targets"),
+        ("limits: {zzz: 1}", "2: limits.zzz: unknown key; known here: per_hour, share, targets"),
+        (f"limits: {{{'z' * 90}: 1}}", "z']: unknown key; known here: per_hour, share, targets"),
         ("stale_after: 0s", "2: stale_after: should be longer than 0s"),
         ("blind_after: -1h", "2: blind_after: '-1h' is negative; a duration cannot be"),
         ("on_drift: 1", "2: on_drift: should be 'report' or 'repark', not 1"),
@@ -721,6 +727,14 @@ def test_overlapping_runs(one: str, other: str, *, overlapping: bool) -> None:
     assert taken(f"version: 1\nartifacts:\n{rules.replace('abc', 'def', 1)}").artifacts[1].runs == other
 
 
+def test_too_many_rules_for_one_bucket() -> None:
+    """Each is held against each other, so there is an end to it, which is told once."""
+    rules = "\n".join(f"- {{bucket: acme, runs: 'r{number}/{{run}}/', failed_when: [mlflow]}}" for number in range(1003))
+    assert faults(f"version: 1\nartifacts:\n{rules}") == [
+        "policy.yaml:1003: artifacts[1000]: is one of more than 1,000 rules for the bucket 'acme'; write fewer, with {any} in them"
+    ]
+
+
 def test_overlapping_rules_are_told_with_both_lines() -> None:
     """Whatever is wrong with one of the two otherwise is told instead."""
     assert body(
@@ -918,7 +932,7 @@ def test_actions_whose_settings_share_a_class_name_stay_apart() -> None:
     assert do[0]["enum"] == ["notify"]
 
 
-KEYS = ["version", "mode", "scope", "projects", "regions", "protect", "labels", "services", "limits", "targets", "share", "on_drift", "slack", "channel", "routes",
+KEYS = ["version", "mode", "scope", "projects", "regions", "protect", "labels", "services", "limits", "targets", "share", "per_hour", "on_drift", "slack", "channel", "routes",
         "budgets", "budget", "restore", "steps", "at", "on", "do", "wait", "approve", "scale_to_zero", "notify", "select", "to", "artifacts", "bucket", "runs",
         "failed_when", "object", "has", "unless", "keep", "abandoned_after", "bytes", "objects_per_day", "bytes_per_day", "x"]  # fmt: skip
 WORDS = [
@@ -1056,7 +1070,12 @@ policies = st.fixed_dictionaries(
         "mode": st.sampled_from(["observe", "enforce"]),
         "protect": st.fixed_dictionaries({}, optional={"labels": labels, "services": globs}),
         "limits": st.fixed_dictionaries(
-            {}, optional={"targets": st.integers(0, 10**6), "share": st.integers(0, 100).map(lambda percent: f"{percent}%")}
+            {},
+            optional={
+                "targets": st.integers(0, 10**6),
+                "per_hour": st.integers(0, 10**6),
+                "share": st.integers(0, 100).map(lambda percent: f"{percent}%"),
+            },
         ),
         "stale_after": lengths,
         "required_labels": st.lists(word, unique=True),

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from shared import report
+from shared.brake import Stop
 from shared.entry import Drift, Entry, MessageRecord, TargetRecord, Undo
 from shared.journal import BudgetState, Holds, SeriesPoint
 from shared.report import jobs as report_jobs
@@ -251,12 +252,20 @@ def answer_status() -> str:
     holds = Holds(until={"trainer": NOW + timedelta(hours=4), "old": SINCE}, by={"trainer": ANN})
     outage = Outage(since=SINCE, reason="Slack answers 'not_in_channel'", lasting=True, attempts=1, next_at=NOW)
     entries = [PLAN, waiting, runs.job_waits(), runs.job_is_put_back()]
-    return status(budgets, entries, holds, [("#vision-ml", outage)], unread=2, now=NOW)
+    return status(
+        budgets,
+        entries,
+        holds,
+        [("#vision-ml", outage)],
+        stop=Stop(at=SINCE, entry=PLAN.key, count=3, recent=398, limit=400),
+        unread=2,
+        now=NOW,
+    )
 
 
 def answer_status_quiet() -> str:
     """Nothing at all."""
-    return status([], [], Holds(), [], unread=0, now=NOW)
+    return status([], [], Holds(), [], stop=None, unread=0, now=NOW)
 
 
 def answer_help() -> str:
@@ -294,6 +303,6 @@ def test_every_headline_and_panel_keeps_slacks_limits(plan: Entry) -> None:
     if plan.notification:
         check_letter(headline(thread(notice=plan.notification, burn=plan.burn), [plan], channel=None, now=NOW))
     check_letter(with_buttons(plan, report.unreadable(name="x", detail="y", now=NOW)))
-    said = status([], [plan], Holds(), [], unread=0, now=NOW)
+    said = status([], [plan], Holds(), [], stop=None, unread=0, now=NOW)
     assert size(said) <= TEXT
     assert "<!" not in said

@@ -561,7 +561,7 @@ class Story(RuleBasedStateMachine):
 
     def _invoke(self, ask: Callable[[Watchdog], object]) -> None:
         watchdog = Watchdog(self.world, self.policy, project=PROJECT, time_budget=timedelta(seconds=self.seconds))
-        vars(watchdog)["cleaner"] = Cleaner(watchdog.world, self.policy, PROJECT, watchdog.deadline, portion=3)
+        vars(watchdog)["cleaner"] = Cleaner(watchdog.world, self.policy, PROJECT, watchdog.deadline, watchdog.braking, portion=3)
         self.invocations.append(Invocation(self.clock.now(), self.policy, watchdog.owner))
         with contextlib.suppress(Crash, CloudError):
             try:

@@ -49,6 +49,7 @@ def test_what_is_understood(text: str, expected: Command) -> None:
         ("hold trainer", "and for how long"),
         ("hold trainer soon", "`soon` is no time"),
         ("hold trainer 2026-12-01T00:00", "names no time zone"),
+        ("hold trainer 9999-12-31T23:59:59-23:59", "is no time"),
         ("hold trainer 400d", "longer than a year"),
         ("hold trainer 2030-01-01T00:00Z", "more than a year ahead"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import json
+import logging
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,9 +17,11 @@ import yaml
 from flask import Flask, request
 from functions_framework import event_conversion
 
+from functions.logs import JsonLines
 from shared import events
 from shared.actions import registry
 from shared.actions.on_objects import PERMISSIONS as ON_OBJECTS
+from shared.errors import Conflict, SettingsError, Unavailable
 from shared.policy import Policy
 from shared.policy.fields import share
 from shared.settings import Settings
@@ -59,17 +62,13 @@ def test_the_functions_are_the_entry_points() -> None:
 
 
 def test_what_is_pushed_goes_to_functions_that_take_events() -> None:
-    """The topics push to the functions that are decorated for CloudEvents, and the others are called over HTTP."""
+    """The topics push to the functions that take deliveries, and the others are called over HTTP."""
     tree = ast.parse((ROOT / "main.py").read_text(encoding="utf-8"))
-    decorated = {
-        node.name: ast.unparse(node.decorator_list[0]).rpartition(".")[2] for node in tree.body if isinstance(node, ast.FunctionDef)
-    }
+    takes = {node.name: "deliveries.taken" in ast.unparse(node) for node in tree.body if isinstance(node, ast.FunctionDef)}
     pushed = TEXT["topics.tf"].split("  pushed = {\n", 1)[1].split("  }\n", 1)[0]
-    assert set(re.findall(r"^    (\w+) +=", pushed, flags=re.MULTILINE)) == {
-        name for name, kind in decorated.items() if kind == "cloud_event"
-    }
+    assert set(re.findall(r"^    (\w+) +=", pushed, flags=re.MULTILINE)) == {name for name, taken in takes.items() if taken}
     open_to_all = {name for name, block in function_blocks().items() if '"ALLOW_ALL"' in block}
-    assert open_to_all == {name for name, kind in decorated.items() if kind == "http"}
+    assert open_to_all == {name for name, taken in takes.items() if not taken}
 
 
 def test_every_environment_name_is_a_setting() -> None:
@@ -135,6 +134,24 @@ def test_the_secrets_have_no_value_here() -> None:
     assert "google_secret_manager_secret_version" not in ALL
 
 
+def test_what_is_read_is_read_while_planning() -> None:
+    """Data that waits for a resource is unknown whenever that changes; grants to service agents would be taken away and made anew with each further API."""
+    data = {
+        f"{of} {name}": body
+        for _, content in check.parsed(FOLDER)
+        for group in content.get("data", ())
+        for of, instances in group.items()
+        for name, body in instances.items()
+    }
+    assert len(data) == 3
+    assert [name for name, body in data.items() if "depends_on" in body] == []
+    needed = {"cloudresourcemanager.googleapis.com", "storage.googleapis.com"}
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    enabled = re.search(r"gcloud services enable (.*)", page)
+    assert enabled
+    assert needed <= set(enabled[1].split())
+
+
 def test_what_the_clock_says_is_understood() -> None:
     """The messages of Cloud Scheduler are tasks."""
     said = re.search(r"for_each = \{ (\w+) = var\.tick, (\w+) = var\.digest \}", TEXT["schedule.tf"])
@@ -154,6 +171,28 @@ def test_the_alerts_look_for_what_is_logged() -> None:
     assert 'extra = {"labels": {"entry": session.entry.key, "service": target.short_name' in code
     for label in re.findall(r"EXTRACT\(labels\.(\w+)\)", TEXT["alerts.tf"]):
         assert f'"{label}": ' in code
+
+
+@pytest.mark.parametrize(
+    ("error", "alerts"),
+    [(Unavailable("503"), False), (Conflict("somebody else wrote it"), False), (SettingsError(["no policy"]), True), (KeyError("x"), True)],
+)
+def test_what_comes_again_by_itself_is_no_alert(error: Exception, alerts: bool) -> None:
+    """An exception asks for the message to be delivered again; what is only that is told when it does not end, and a fault of ours at once."""
+    again = re.search(r'^  again = "(.*)"$', TEXT["alerts.tf"], flags=re.MULTILINE)
+    assert again
+    record = logging.LogRecord("main", logging.ERROR, "", 0, "Exception on / [POST]", (), (type(error), error, None))
+    line = json.loads(JsonLines("acme-ml-watchdog", []).format(record))
+    # Python has no [:cntrl:]; in the language of Cloud Logging (RE2) these are the control characters.
+    assert (re.search(again[1].replace("[:cntrl:]", "\\x00-\\x1f"), line["message"]) is None) is alerts
+
+
+def test_a_fault_while_something_does_not_answer_is_an_alert() -> None:
+    """Only the last line of a stack says what was raised."""
+    stack = "shared.errors.Unavailable: 503\n\nDuring handling of the above exception, another exception occurred:\n\nKeyError: 'x'"
+    again = re.search(r'^  again = "(.*)"$', TEXT["alerts.tf"], flags=re.MULTILINE)
+    assert again
+    assert not re.search(again[1].replace("[:cntrl:]", "\\x00-\\x1f"), stack)
 
 
 @pytest.mark.parametrize("name", ["small", "wide"])

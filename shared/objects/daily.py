@@ -20,7 +20,7 @@ REHEARSAL = "rehearsal"
 
 
 @dataclass(frozen=True, slots=True)
-class Brakes:
+class DailyLimits:
     """What it takes to ask whether a run may go.
 
     Attributes:
