@@ -76,7 +76,7 @@ def _live(asked: dict[str, Any], orphaned: int) -> None:
         os.environ.clear()
         os.environ.update(asked["environment"])
         _set_the_clock(StoryClock(Path(asked["clock"])))
-        app = functions_framework.create_app(asked["target"], str(ROOT / "main.py"), asked["signature"])
+        app = functions_framework.create_app(asked["target"], str(ROOT / "main.py"), "http")
         create_server(app, debug=False).run(HOST, asked["port"])
     finally:
         traceback.print_exc()

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sandbox.cloud import ROOT
-from sandbox.functions import SERVICES, SLACK_ACTION
+from sandbox.functions import SERVICES
 from sandbox.serve import HOST
 
 _PATIENCE = 20.0
@@ -90,10 +90,9 @@ class Targets:
         with self._lock:
             if target in self._processes:
                 return
-            kind = "http" if target == SLACK_ACTION else "cloudevent"
             environment = {**self._environment, "K_SERVICE": SERVICES[target]}
             self._processes[target] = self._nursery.bear(
-                target=target, signature=kind, port=self._ports[target], log=str(self.log), clock=str(self._folder / "clock"), environment=environment
+                target=target, port=self._ports[target], log=str(self.log), clock=str(self._folder / "clock"), environment=environment
             )  # fmt: skip
             self._wait(target, self._processes[target])
 
