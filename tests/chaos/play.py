@@ -43,6 +43,8 @@ class Play:
         failed: The runs that have failed, with the generation of the sign.
         pressed: The buttons that were pressed, each with its block, and what was asked for in commands.
         acknowledged: How many requests of people were acknowledged.
+        undone: The runs for which somebody pressed "Undo" in the end.
+        deleted_before_the_undo: How many objects had been deleted by then.
     """
 
     world: World
@@ -53,6 +55,8 @@ class Play:
     failed: dict[str, int] = field(default_factory=dict)
     pressed: list[tuple[str, str]] = field(default_factory=list)
     acknowledged: int = 0
+    undone: set[str] = field(default_factory=set)
+    deleted_before_the_undo: int = 0
 
     @property
     def schedule(self) -> Schedule:
@@ -217,9 +221,11 @@ class Play:
     def undo(self) -> None:
         """Somebody presses "Undo" below each message of a run that was deleted."""
         self.world.storm.note("* what was deleted is undone")
+        self.deleted_before_the_undo = len(self.world.deletions)
         for ts, block, element in pressable(self.world.messages()):
             if element["action_id"] == panel.RESTORE and block.startswith(f"{panel.ENTRY}run-"):
                 self.press(ts, block, panel.RESTORE)
+                self.undone.add(block.split("-")[-2])
         self._calm()
         self.ticks((61, 61, 3700, 61))
 

@@ -26,6 +26,8 @@ GROUP = ("manual", "count", "minimum", "maximum")
 _LATE = "told with others, late"
 _PROMOTED_FOR = 400.0
 """Seconds after which a promotion has to be seen: an invocation works on for four minutes, and looks before each portion."""
+_HALF = re.compile(r"left alone|LEFT ALONE|deleted [\d,]+ of|put back|NOT DELETED")
+"""What a message says of a run that was not deleted as a whole."""
 _OURS = re.compile(r"shared\.errors\.(Unavailable|Conflict): ")
 _WORTH = {"notify": 0, "idle": 1, "stopped": 2}
 
@@ -147,6 +149,11 @@ class Judge:
                 yield f"the run {run} was deleted, and nobody was told"
         if deleted and not any(float(message["ts"]) >= self._ts(deleted[0].at) for message in about):
             yield f"{len(deleted)} objects of the run {run} were deleted, and nobody was told"
+        if deleted:
+            before, live = deleted[-1].beside, world.objects()
+            half = [name for name in there if name in before and before[name].generation == live[name].generation]
+            if half and not any(_HALF.search(said(message)) for message in about):
+                yield f"of the run {run} {len(deleted)} objects were deleted and {half} were not, and nobody was told so"
 
     def _ts(self, at: float) -> float:
         """The timestamp that a message of that time has, by a clock that was never set."""
@@ -165,6 +172,8 @@ class Judge:
                 found = live.get(each.name)
                 if found is None or (found.crc32c, found.size, found.metadata) != (each.crc32c, each.size, each.metadata):
                     self.wrong.append(f"{each.name} was deleted and not put back as it was: {found}")
+        again = [each.object.name for each in self.play.world.deletions[self.play.deleted_before_the_undo :]]
+        self.wrong += [f"{name} was deleted again after it had been put back" for name in again if name.split("/")[1] in self.play.undone]
 
     # in the next period
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import shutil
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,9 +81,16 @@ def tell(seed: int, nursery: Nursery, *, record: bool = False) -> Verdict:
 
 def begin_work(mutant: str) -> None:
     """Let this process tell stories, with something broken in the product where a mutant is named."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _nursery.append(Nursery(mutant))
 
 
 def work_on(seed: int, *, until: float, record: bool) -> Verdict | None:
     """Tell the story of a seed, unless its time is over on the monotonic clock."""
     return tell(seed, _nursery[0], record=record) if time.monotonic() < until else None
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
