@@ -38,7 +38,7 @@ class Play:
         world: Where.
         faults: What went wrong with the story itself: messages that are answered by nothing but errors.
         spent: The highest share of the budget that Google has told of.
-        sent: The messages that tell of it.
+        not_sent: The messages of the beginning, which nobody was subscribed to.
         touched: What people did to a run, beside letting it fail once.
         failed: The runs that have failed, with the generation of the sign.
         pressed: The buttons that were pressed, each with its block, and what was asked for in commands.
@@ -50,7 +50,7 @@ class Play:
     world: World
     faults: list[str] = field(default_factory=list)
     spent: int = 0
-    sent: list[str] = field(default_factory=list)
+    not_sent: frozenset[str] = frozenset()
     touched: dict[str, list[str]] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
     pressed: list[tuple[str, str]] = field(default_factory=list)
@@ -84,8 +84,13 @@ class Play:
             case "spend":
                 for _ in range(how["copies"]):
                     self.spend(how["share"], ago=how["ago"])
-            case "again" if self.sent:
-                world.sandbox.pubsub.redeliver(self.sent[int(how["which"] * len(self.sent))])
+            case "again":
+                topics = (world.sandbox.budget_topic, world.sandbox.artifacts_topic, world.sandbox.tasks_topic)
+                sent = [
+                    message.id for topic in topics for message in world.sandbox.pubsub.messages(topic) if message.id not in self.not_sent
+                ]
+                if sent:
+                    world.sandbox.pubsub.redeliver(sent[int(how["which"] * len(sent))])
             case "tick":
                 for _ in range(how["copies"]):
                     tick(world.sandbox)
@@ -119,7 +124,7 @@ class Play:
         body = encode(payload(share, costIntervalStart=PERIODS[period].isoformat()))
         if ago < _STALE:
             self.spent = max(self.spent, share)
-        self.sent.append(sandbox.pubsub.publish(sandbox.budget_topic, body, attributes(), published=now - timedelta(seconds=ago)))
+        sandbox.pubsub.publish(sandbox.budget_topic, body, attributes(), published=now - timedelta(seconds=ago))
 
     def passes(self, seconds: float) -> None:
         """Time goes by, but not while a function is at work: nothing stands still for hours with a call on its way."""
@@ -254,4 +259,4 @@ def begin(schedule: Schedule, folder: Path, nursery: Nursery) -> Play:
     world = World(schedule, folder, nursery)
     for target in (TASK, BUDGET_ALERT):
         world.targets.begin(target)
-    return Play(world)
+    return Play(world, not_sent=frozenset(message.id for message in world.sandbox.pubsub.messages(world.sandbox.artifacts_topic)))

@@ -76,6 +76,15 @@ class Storm(Faults):
             self._going -= 1
             self._gate.notify_all()
 
+    def unheard(self, target: str) -> bool:
+        """Whether the answer of a function is lost, so that what it has dealt with is delivered again."""
+        fault, act, what = self._decided("push", target)
+        if what:
+            self.note(f"the answer of {target} {what}")
+        if act:
+            act()
+        return fault is not None
+
     def between(self, work: Callable[[], None], patience: float = 20.0) -> bool:
         """Do something while no function is at work; false if there is no such moment."""
         with self._gate:

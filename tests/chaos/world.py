@@ -194,6 +194,8 @@ class World:
                 status = post(job)
             finally:
                 self.storm.answered()
+            if self.storm.unheard(target):
+                status = None
             self.storm.note(f"{target} answers {status} to message {job.message.id[-4:]} {job.message.data[:60]!r}, attempt {job.attempt}")
             return status
 
