@@ -278,6 +278,7 @@ def test_every_time_in_the_journal_has_a_zone() -> None:
     plain = [
         f"{path}: {node.name}"
         for path, tree in modules("shared").items()
+        if not path.startswith("shared/audit/")  # a report is only written
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "Record" for base in node.bases)
         for field in node.body
