@@ -41,6 +41,7 @@ def tampered(stage: Stage, folder: str, change: Callable[[dict[str, Any]], objec
         (lambda entry: entry["targets"][0]["wanted"].update(minimum="0"), f"says of '{EMBEDDER}' what no service is like"),
         (lambda entry: entry["targets"][0].update(wrote={}), "what no service is like"),
         (lambda entry: entry["targets"][0].update(resource="embedder"), "names a resource 'embedder', which is no full name"),
+        (lambda entry: entry.update(created="0001-01-01T00:00:00+23:59"), "names a time at the edge of the calendar and is left alone"),
         (lambda entry: entry.update(created="2026-11-20T12:00:00"), r"cannot be read \(created: Input should have timezone info\)"),
         (lambda entry: entry["notification"].update(sent_at="2026-11-20T12:00:00"), "a time names no time zone"),
     ],
