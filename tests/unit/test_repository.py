@@ -273,6 +273,20 @@ def test_every_module_stands_in_a_layer() -> None:
     assert placed - {"functions"} <= there
 
 
+def test_every_time_in_the_journal_has_a_zone() -> None:
+    """A record's times are `AwareDatetime`: one without a zone is refused where it is read, and not where it is compared."""
+    plain = [
+        f"{path}: {node.name}"
+        for path, tree in modules("shared").items()
+        if not path.startswith("shared/audit/")  # a report is only written
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "Record" for base in node.bases)
+        for field in node.body
+        if isinstance(field, ast.AnnAssign) and re.search(r"\bdatetime\b", ast.unparse(field.annotation))
+    ]
+    assert plain == []
+
+
 def test_every_event_is_used() -> None:
     """Each file is a shape that the tests post, and each shape has its file."""
     assert {file.stem for file in EVENTS.iterdir()} == set(BY_NAME)
