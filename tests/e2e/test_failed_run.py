@@ -25,7 +25,7 @@ AFTERWARDS = timedelta(seconds=5)
 def clock(monkeypatch: pytest.MonkeyPatch) -> ShiftedClock:
     """The time for the functions, which can be moved on."""
     clock = ShiftedClock()
-    monkeypatch.setattr(wiring, "SystemClock", lambda: clock)
+    monkeypatch.setattr("shared.clock.SystemClock", lambda: clock)
     return clock
 
 
