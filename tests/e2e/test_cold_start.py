@@ -8,7 +8,6 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest

@@ -9,7 +9,6 @@ from decimal import Decimal
 
 import pytest
 
-from functions import wiring
 from sandbox.cloud import STATE_BUCKET
 from sandbox.estate import BUDGET_ID
 from sandbox.faults import Fault

@@ -9,7 +9,6 @@ from datetime import timedelta
 import pytest
 
 from functions import __main__ as cli
-from functions import wiring
 from sandbox import training
 from sandbox.cloud import ARTIFACTS_BUCKET, STATE_BUCKET, Sandbox
 from sandbox.functions import STORAGE_EVENT
