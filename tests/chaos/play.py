@@ -138,7 +138,10 @@ class Play:
         service, item = resource.partition("/services/")[2], resource.partition(f"{ARTIFACTS_BUCKET}/runs/")[2]
         run = item.split("/")[0] if item else RUNS[int(pick * 7) % len(RUNS)]
         name = service if service in SERVICES else [*SERVICES][int(pick * 1000) % len(SERVICES)]
-        deploys = [Event("deploy", {"name": name, "changes": changes}) for changes in ({"service_min": 4, "service_max": 20}, {})]
+        deploys = [
+            Event("deploy", {"name": name, "changes": changes})
+            for changes in ({"service_min": 4, "service_max": 20}, {"revision_min": 2}, {})
+        ]
         objects = [
             Event("object", {"run": run, "does": does, "which": pick, "name": f"runs/{item}"})
             for does in ("retry", "hold", "remove", "write")
