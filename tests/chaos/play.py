@@ -16,7 +16,7 @@ from sandbox.slack_people import Impossible
 from sandbox.storage_errors import ApiError
 from shared.slack import panel
 from tests.chaos.processes import Nursery
-from tests.chaos.schedule import CHANNEL, REGIONS, SERVICES, Event, Schedule
+from tests.chaos.schedule import CHANNEL, REGIONS, RUNS, SERVICES, Event, Schedule
 from tests.chaos.world import PEOPLE, World, pressable
 from tests.envelopes import attributes, encode, payload
 
@@ -101,7 +101,7 @@ class Play:
             case "fails":
                 self._fails(how["run"])
             case "object":
-                self._object(how["run"], how["does"], how["which"])
+                self._object(how["run"], how["does"], how["which"], how.get("name", ""))
             case "deploy":
                 self._deploy(how["name"], how["changes"])
             case "remove":
@@ -133,15 +133,20 @@ class Play:
 
     # what people do
 
-    def _somebody(self, pick: float) -> None:
-        """Right in the middle of a call."""
-        names, run = [*SERVICES], list(self.schedule.objects)[int(pick * 7) % len(self.schedule.objects)]
-        name = names[int(pick * 1000) % len(names)]
-        deeds = (
-            Event("deploy", {"name": name, "changes": {"service_min": 2, "service_max": 20}}), Event("deploy", {"name": name, "changes": {}}),
-            Event("object", {"run": run, "does": "write", "which": pick}), Event("object", {"run": run, "does": "remove", "which": pick}),
-            Event("object", {"run": run, "does": "hold", "which": pick}),
-        )  # fmt: skip
+    def _somebody(self, pick: float, resource: str) -> None:
+        """Right in the middle of a call, and to what it is about where it is about something that people change."""
+        service, item = resource.partition("/services/")[2], resource.partition(f"{ARTIFACTS_BUCKET}/runs/")[2]
+        run = item.split("/")[0] if item else RUNS[int(pick * 7) % len(RUNS)]
+        name = service if service in SERVICES else [*SERVICES][int(pick * 1000) % len(SERVICES)]
+        deploys = [
+            Event("deploy", {"name": name, "changes": changes})
+            for changes in ({"service_min": 4, "service_max": 20}, {"revision_min": 2}, {})
+        ]
+        objects = [
+            Event("object", {"run": run, "does": does, "which": pick, "name": f"runs/{item}"})
+            for does in ("retry", "hold", "remove", "write")
+        ]
+        deeds = deploys if service in SERVICES else objects if item else [*deploys, *objects]
         self.happen(deeds[int(pick * 100) % len(deeds)])
 
     def _deploy(self, name: str, changes: Mapping[str, Any]) -> None:
@@ -155,12 +160,12 @@ class Play:
         with suppress(ApiError):
             self.world.people(lambda: self.failed.update({run: put(ARTIFACTS_BUCKET, f"runs/{run}/_FAILED")}))
 
-    def _object(self, run: str, does: str, which: float) -> None:
+    def _object(self, run: str, does: str, which: float, name: str = "") -> None:
         storage, there = self.world.sandbox.storage, sorted(name for name in self.world.objects() if name.startswith(f"runs/{run}/"))
         self._touch(run, does)
         if not there:
             return
-        name = there[int(which * len(there))]
+        name = name if name in there else there[int(which * len(there))]
 
         def work() -> None:
             match does:

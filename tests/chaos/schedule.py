@@ -18,11 +18,11 @@ LEVELS = (50, 70, 90)
 STAGING, BOTH = "{env: staging}", "{env: [staging, dev]}"
 _DOES = (("idle", STAGING), ("idle", BOTH), ("stopped", STAGING), ("stopped", BOTH))
 _METHODS = (
-    "*", "*", "*", "UpdateService", "GetService", "ListServices", "UpdateWorkerPool", "storage.objects.insert", "storage.objects.get", "storage.objects.list",
-    "storage.objects.delete", "storage.objects.restore", "storage.batch", "chat.postMessage", "chat.*", "conversations.*", "Publish", "response_url", "push",
+    "*", "*", "*", "UpdateService", "UpdateService", "GetService", "ListServices", "UpdateWorkerPool", "storage.objects.insert", "storage.objects.get", "storage.objects.list",
+    "storage.objects.delete", "storage.objects.delete", "storage.objects.restore", "storage.batch", "chat.postMessage", "chat.*", "conversations.*", "Publish", "response_url", "push",
 )  # fmt: skip
 """Which calls are struck; ``push`` is the answer of a function to a delivery."""
-_TROUBLE = {"die before": 2, "die after": 3, "drop": 3, "refuse": 2, "slow": 1, "somebody": 1}
+_TROUBLE = {"die before": 2, "die after": 3, "drop": 3, "refuse": 2, "slow": 1, "somebody": 3}
 """What goes wrong, and how often in proportion."""
 
 

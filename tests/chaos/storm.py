@@ -26,14 +26,14 @@ class Storm(Faults):
     Attributes:
         clock: The story's.
         kill: Kills a target's process.
-        somebody: Does what a person does, chosen by a number.
+        somebody: Does what a person does, chosen by a number, to what the call is about where that can be.
         refusing: The status with which the state bucket refuses writes, or none.
         record: Every call: when, what, to what, and what went wrong.
     """
 
     clock: StoryClock | None = None
     kill: Callable[[str], None] = lambda _: None
-    somebody: Callable[[float], None] = lambda _: None
+    somebody: Callable[[float, str], None] = lambda *_: None
     refusing: int | None = None
     record: list[str] = field(default_factory=list)
     _armed: list[Strike] = field(default_factory=list)
@@ -111,10 +111,10 @@ class Storm(Faults):
                     self._armed[index] = replace(each, times=each.times - 1)
                 else:
                     del self._armed[index]
-                return self._outcome(method, each)
+                return self._outcome(method, resource, each)
         return None, None, ""
 
-    def _outcome(self, method: str, strike: Strike) -> tuple[Fault | None, Callable[[], None] | None, str]:
+    def _outcome(self, method: str, resource: str, strike: Strike) -> tuple[Fault | None, Callable[[], None] | None, str]:
         statuses = _OVER_GRPC if method[0].isupper() else _OVER_HTTP
         status = statuses[int(strike.pick * len(statuses))]
         match strike.trouble:
@@ -128,5 +128,5 @@ class Storm(Faults):
                 seconds = strike.pick * _SLOW
                 return Fault(method, delay=seconds / SCALE), None, f"-> takes {seconds:.0f} s"
             case "somebody":
-                return None, lambda: self.somebody(strike.pick), "<- somebody does something meanwhile"
+                return None, lambda: self.somebody(strike.pick, resource), "<- somebody does something meanwhile"
         return Fault(method, status=status, retry_after=1 + int(strike.pick * 30)), None, f"-> {status}"
