@@ -33,7 +33,8 @@ class Rung:
         session: The entry that carries out the steps that were newly reached, in this worker's hands.
         busy: The key of that entry, where another worker has it.
         ended: The entries of an ended period, to be put back.
-        others: The period's other entries, to be looked after.
+        others: The period's other entries, to be looked after; for a message that came before, only those of which something is due.
+        again: Whether the message came before and said all of it then, so that nothing is written, and what is parked is not looked at because of it.
         current: Whether the message speaks of the current period, so that its headline is kept up to date.
         burn: How fast the budget is used up, as of this message; None where too little is known.
     """
@@ -43,6 +44,7 @@ class Rung:
     busy: str = ""
     ended: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    again: bool = False
     current: bool = False
     burn: burn.Burn | None = None
 
@@ -125,8 +127,10 @@ class Ladder:
             return Rung("busy", busy=self._key(notification, due))
         if session:
             state = state.but(claims={**state.claims, **{self.claim(step): session.entry.key for step in due}})
+        again = kept is not None and state == kept.record
         try:
-            self.journal.save_budget(account, budget, kept, state)
+            if not again:
+                self.journal.save_budget(account, budget, kept, state)
         except Conflict:
             if session:
                 session.discard()
@@ -134,8 +138,13 @@ class Ladder:
         if session:
             session.put(session.entry.but(claimed=True))
         others = set(state.claims.values()) - {session.entry.key if session else ""}
+        if again:
+            # Pub/Sub may repeat a message a hundred times; but the first delivery may have been cut short, and what it left is done now.
+            others = {key for key in others if self._due(key)}
         burnt = _burn(state, rule, notification, self.clock.now()) if rule else None
-        return Rung("stale" if stale else "status", session, ended=ended, others=tuple(sorted(others)), current=True, burn=burnt)
+        return Rung(
+            "stale" if stale else "status", session, ended=ended, others=tuple(sorted(others)), again=again, current=True, burn=burnt
+        )
 
     def claim(self, step: Step) -> str:
         """The name under which a step is claimed: a dry run claims none of what is carried out."""
@@ -166,6 +175,14 @@ class Ladder:
                 )
             session.put(entry.but(claimed=True))
         return ours
+
+    def _due(self, key: str) -> bool:
+        """Whether something is to be done about an open entry now, if only to say that it cannot be read."""
+        try:
+            kept = self.journal.load(key)
+        except JournalError:
+            return True
+        return kept is not None and (kept.record.due(self.clock.now()) or self.clock.now()) <= self.clock.now()
 
     def _claimed(self, notification: BudgetNotification, rule: BudgetRule, due: Sequence[Step], state: BudgetState) -> Session | None:
         """The entry for these steps in this worker's hands: new, or left behind by a worker that was killed; None while another works on it."""

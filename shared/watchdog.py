@@ -145,7 +145,7 @@ class Watchdog:
         outcomes = self.carry_on_all(rung.ended)
         if rung.session:
             outcomes.append(self._forward_or_leave(rung.session))
-        outcomes.extend(outcome for key in rung.others for outcome in self._carry_on(key, look=True))
+        outcomes.extend(outcome for key in rung.others for outcome in self._carry_on(key, look=not rung.again))
         if rule:
             self.threads.hear(notification, rung.burn)
         return outcomes or [Outcome(rung.what)]

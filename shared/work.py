@@ -197,13 +197,15 @@ class Worker:
         if entry.look_at is None:
             session.put(entry.but(look_at=now + DRIFT_EVERY))
             return
-        others, _ = self.apply.survey(session)
-        over = taken_over(entry, others)
-        parked = {name: target for name, target in parked.items() if name not in over}
         places = sorted({_looked_for(target) for target in parked.values()}, key=str)
         view = observe(self.apply.world, {target.kind for target in parked.values()}, places, wanted=lambda _: False, glance=session.glance)
         live = {resource.name: resource for resource in view.resources}
         blind = {(unseen.kind, unseen.project, unseen.region) for unseen in view.unseen}
+        if not all(target.resource in live and planning.reached(target, live[target.resource]) for target in parked.values()):
+            # Only now, since it reads every open entry: what another one took over is its to look after.
+            others, _ = self.apply.survey(session)
+            over = taken_over(entry, others)
+            parked = {name: target for name, target in parked.items() if name not in over}
         came_back = []
         for target in parked.values():
             resource = live.get(target.resource)

@@ -9,6 +9,7 @@ and the delivery by Pub/Sub or Eventarc are not in it.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import statistics
 import subprocess
@@ -68,16 +69,24 @@ class Served:
     rates: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
 
+    def used(self) -> float:
+        """Seconds of CPU that it has used."""
+        return _cpu(self.pid)
+
+    def peak(self) -> float:
+        """The most memory that one of its processes ever held, in MiB."""
+        return max(_status(pid, "VmHWM") for pid in _family(self.pid)) / 1024
+
     def turn(self, posts: list[bytes]) -> None:
         """Send all of them and measure."""
-        before, begun = _cpu(self.pid), time.perf_counter()
+        before, begun = self.used(), time.perf_counter()
         threads = [threading.Thread(target=_send, args=(self.port, posts[number::CONNECTIONS])) for number in range(CONNECTIONS)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         self.rates.append(len(posts) / (time.perf_counter() - begun))
-        self.cpu.append((_cpu(self.pid) - before) / len(posts))
+        self.cpu.append((self.used() - before) / len(posts))
 
 
 def run(console: Console, root: Path) -> None:
@@ -87,15 +96,15 @@ def run(console: Console, root: Path) -> None:
     bare.write_text(BARE)
     policy.write_text(POLICY)
     settings = {"GOOGLE_CLOUD_PROJECT": "acme-ml-watchdog", "WATCHDOG_STATE_BUCKET": "acme-ml-state", "WATCHDOG_POLICY": str(policy)}
-    forms = {"direct": [_direct(number) for number in range(EVENTS)], "through Pub/Sub": [_pubsub(number) for number in range(EVENTS)]}
+    forms = {"direct": [direct(number) for number in range(EVENTS)], "through Pub/Sub": [pubsub(number) for number in range(EVENTS)]}
     table = Table(
         "form", "function", "events/s", "ratio", "CPU ms an event", "ratio", title=f"events that match nothing, {TURNS} turns of {EVENTS:,}"
     )
     costs = Table("a million events cost", "vCPU-s", "GiB-s", "compute", "requests", "in all", title="list prices of Cloud Run functions")
     for form, posts in forms.items():
         with ExitStack() as stack:
-            empty = stack.enter_context(_served("an empty function", bare, "bare", settings))
-            ours = stack.enter_context(_served("storage_event", root / "main.py", "storage_event", settings))
+            empty = stack.enter_context(served("an empty function", bare, "bare", settings))
+            ours = stack.enter_context(served("storage_event", root / "main.py", "storage_event", settings))
             for each in (empty, ours):
                 each.turn(posts)
                 each.rates.clear()
@@ -136,7 +145,8 @@ def _price(table: Table, what: str, size: tuple[float, float], seconds: float) -
 
 
 @contextmanager
-def _served(name: str, source: Path, target: str, settings: dict[str, str]) -> Iterator[Served]:
+def served(name: str, source: Path, target: str, settings: dict[str, str]) -> Iterator[Served]:
+    """One function in a process of its own, under the server that the platform runs it with."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -158,7 +168,7 @@ def _served(name: str, source: Path, target: str, settings: dict[str, str]) -> I
     try:
         for _ in range(400):
             try:
-                _send(port, [_direct(0)])
+                socket.create_connection(("127.0.0.1", port)).close()
                 break
             except OSError:
                 if process.poll() is not None:
@@ -170,16 +180,19 @@ def _served(name: str, source: Path, target: str, settings: dict[str, str]) -> I
         process.wait()
 
 
-def _direct(number: int) -> bytes:
-    return _post(storage_headers(), encode(resource(NAME.format(number))))
+def direct(number: int) -> bytes:
+    """The direct event of an object that means nothing."""
+    return post(storage_headers(), encode(resource(NAME.format(number))))
 
 
-def _pubsub(number: int) -> bytes:
+def pubsub(number: int) -> bytes:
+    """The same as the bucket's notification through Pub/Sub."""
     name = NAME.format(number)
-    return _post(headers(topic="artifacts"), encode(body(encode(resource(name)), storage_attributes(name))))
+    return post(headers(topic="artifacts"), encode(body(encode(resource(name)), storage_attributes(name))))
 
 
-def _post(context: dict[str, str], content: bytes) -> bytes:
+def post(context: dict[str, str], content: bytes) -> bytes:
+    """A whole request."""
     lines = [
         "POST / HTTP/1.1",
         "host: 127.0.0.1",
@@ -207,9 +220,18 @@ def _send(port: int, posts: list[bytes]) -> None:
 
 def _cpu(pid: int) -> float:
     """Seconds of CPU of a process and of the workers that it started, as Linux counts them."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     ticks = 0
-    for each in (str(pid), *children):
+    for each in _family(pid):
         fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _family(pid: int) -> tuple[str, ...]:
+    return (str(pid), *Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+
+def _status(pid: str, what: str) -> int:
+    """A figure of a process in KiB, as Linux has it."""
+    found = re.search(rf"^{what}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), flags=re.MULTILINE)
+    return int(found[1]) if found else 0

@@ -7,11 +7,15 @@ import os
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sandbox.cloud import PROJECT, Sandbox
+from sandbox.cloud import PROJECT, STATE_BUCKET, Sandbox
 from sandbox.run_seed import Shape
+from sandbox.storage_listing import Query
+from shared.entry import Entry, StepRecord
 
 REGIONS = tuple(f"us-east{number}" for number in range(1, 11))
 LABELS = {"env": "staging"}
@@ -99,6 +103,14 @@ def _done(sandbox: Sandbox, question: dict[str, Any], seeded: list[str]) -> Any:
         return sum(bucket["objects"] for bucket in sandbox.storage.snapshot() if bucket["name"] == BUCKET)
     if question["do"] == "calls":
         return dict(sandbox.faults.calls)
+    if question["do"] == "forget":
+        return sandbox.faults.calls.clear()
+    if question["do"] == "teams":
+        return _teams(sandbox, question["services"], seeded)
+    if question["do"] == "journal":
+        return _journal(sandbox, question["waiting"], question["closed"])
+    if question["do"] == "outcome":
+        return _outcome(sandbox, seeded)
     return sum(1 for name in seeded if sandbox.run.total(name))
 
 
@@ -128,6 +140,45 @@ def _estate(sandbox: Sandbox, services: int, buckets: int, objects: int, latency
             )
             sandbox.storage.put(bucket, name, size=1 << 20)
     sandbox.faults.latency = latency
+    sandbox.faults.calls.clear()
+
+
+def _teams(sandbox: Sandbox, services: int, seeded: list[str]) -> None:
+    """A service for each team, kept warm."""
+    seeded.extend(
+        sandbox.run.add_service(PROJECT, REGIONS[0], f"service-{number:02}", labels={"team": f"team-{number:02}"}, service_min=1)
+        for number in range(services)
+    )
+    sandbox.faults.calls.clear()
+
+
+def _outcome(sandbox: Sandbox, seeded: list[str]) -> dict[str, int]:
+    """What the watchdog made of budget messages: steps that were carried out, each once where all are different, and services that run no more."""
+    names = [item["name"] for folder in ("entries", "closed") for item in _items(sandbox, f"{folder}/budget-")]
+    entries = [Entry.model_validate_json(sandbox.storage.get(STATE_BUCKET, name).data or b"") for name in names]
+    steps = [(entry.notification.budget_id, step.key) for entry in entries if entry.notification for step in entry.steps]
+    return {
+        "entries": len(entries),
+        "steps": len(steps),
+        "different": len(set(steps)),
+        "open": sum(step.state != "planned" for entry in entries for step in entry.steps),
+        "parked": sum(not sandbox.run.total(name) for name in seeded),
+    }
+
+
+def _items(sandbox: Sandbox, prefix: str) -> list[dict[str, Any]]:
+    return list(sandbox.storage.list_objects(STATE_BUCKET, Query(prefix=prefix)).get("items", []))
+
+
+def _journal(sandbox: Sandbox, waiting: int, closed: int) -> None:
+    """Entries that wait for their time, and closed ones."""
+    now = datetime.now(UTC)
+    step = StepRecord(key="actual-80", at=Decimal("0.8"), on="actual", uses=(), state="waiting", opens_at=now + timedelta(days=7))
+    for folder, count in (("entries", waiting), ("closed", closed)):
+        for number in range(count):
+            entry = Entry(key=f"budget-20261101-actual-80-{number:010x}", created=now, steps=(step,), claimed=True)
+            stamps = {"due": (now + timedelta(days=7)).isoformat(), "created": now.isoformat()}
+            sandbox.storage.put(STATE_BUCKET, f"{folder}/{entry.key}.json", entry.model_dump_json().encode(), metadata=stamps)
     sandbox.faults.calls.clear()
 
 

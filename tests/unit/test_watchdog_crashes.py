@@ -283,7 +283,7 @@ def test_ten_deliveries_at_once_make_one_plan(workers: int) -> None:
         outcomes = [
             outcome.what for outcomes in functions.map(lambda _: stage.watchdog().respond(message), range(10)) for outcome in outcomes
         ]
-    assert set(outcomes) <= {"carried on", "busy"}
+    assert set(outcomes) <= {"carried on", "busy", "status"}  # what comes once all is done finds nothing due
     assert "carried on" in outcomes
     assert sorted(stage.written()) == ["gateway", "manual", "ranker", "trainer"]
     assert running(stage) == 0
