@@ -10,15 +10,16 @@ import hashlib
 import json
 import logging
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from flask import Request as HttpRequest
 from flask import Response
 
 from functions import wiring
 from shared.errors import CloudError, Conflict, EventRejected
-from shared.journal import Journal
-from shared.slack.conversation import Request
-from shared.slack.forms import decode
+
+if TYPE_CHECKING:
+    from shared.slack.conversation import Request
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,9 @@ def answer(request: HttpRequest) -> Response:
         body, signature = _verified(request)
         if request.form.get("ssl_check") == "1":
             return _said(200)
+        from shared.journal import Journal  # what is turned away costs none of it
+        from shared.slack.forms import decode
+
         asked = decode(body, key=_key(signature), came=datetime.now(UTC))
     except EventRejected as error:
         log.warning("a request was turned away (%s): %s", error.kind, error, extra={"labels": {"kind": error.kind}})

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from cloudevents.http import CloudEvent
 
 from functions import wiring
 from shared import events
 from shared.errors import CloudError, Conflict, EventRejected, JournalError, Unavailable
-from shared.watchdog import Outcome, Watchdog
+
+if TYPE_CHECKING:
+    from shared.watchdog import Outcome, Watchdog
 
 log = logging.getLogger(__name__)
 

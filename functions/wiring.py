@@ -1,4 +1,7 @@
-"""The one place where the ports meet their adapters: settings in, a watchdog out. Clients are made once a process, on first need."""
+"""The one place where the ports meet their adapters: settings in, a watchdog out. Clients are made once a process, on first need.
+
+What only some events need is imported where it is needed: most events that start a process want nothing but a look at the policy.
+"""
 
 from __future__ import annotations
 
@@ -12,26 +15,17 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from functions import logs
-from shared.actions import params_by_name
-from shared.clock import SystemClock
-from shared.cloud.buckets import GcsBuckets
-from shared.cloud.objects import GcsObjectStore
 from shared.cloud.policy_source import fetch_policy_text
-from shared.cloud.run_services import CloudRunServices
-from shared.cloud.run_worker_pools import CloudRunWorkerPools
-from shared.cloud.slack import SlackMessenger
-from shared.cloud.state_bucket import GcsStateBucket
-from shared.cloud.tasks import PubSubTasks
 from shared.errors import SettingsError, WatchdogError
-from shared.objects.runs import Watch
-from shared.pace import Pacer
-from shared.policy import Policy, parse
-from shared.ports import Messenger, World
 from shared.settings import Settings
-from shared.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from shared.audit.sight import Sight
+    from shared.objects.runs import Watch
+    from shared.pace import Pacer
+    from shared.policy import Policy
+    from shared.ports import Messenger, World
+    from shared.watchdog import Watchdog
 
 POLICY_FOR = 300.0
 """Seconds for which a policy in Cloud Storage is trusted before it is read again."""
@@ -45,11 +39,12 @@ class _Read:
 
     @classmethod
     def now(cls, policy: Policy) -> _Read:
+        from shared.objects.runs import Watch
+
         return cls(policy, Watch(policy.artifacts), time.monotonic())
 
 
 log = logging.getLogger(__name__)
-_pacer = Pacer()
 _lock = threading.Lock()
 _making = threading.Lock()
 """A lock of its own, since nobody should wait for a policy that is being read to get at the ports, or the other way round."""
@@ -120,6 +115,9 @@ def _in_force(found: Settings) -> _Read:
 
 
 def _parsed(found: Settings) -> Policy:
+    from shared.actions import params_by_name
+    from shared.policy import parse
+
     text, source = fetch_policy_text(found)
     parsed = parse(text, source=source, actions=params_by_name())
     own = [index for index, rule in enumerate(parsed.artifacts) if rule.bucket == found.state_bucket]
@@ -141,7 +139,15 @@ def world(found: Settings) -> World:
 @cache
 def _world(found: Settings) -> World:
     """The ports by the adapters for the real services; none of them connects before it is used."""
+    from shared.clock import SystemClock
+    from shared.cloud.buckets import GcsBuckets
+    from shared.cloud.objects import GcsObjectStore
     from shared.cloud.permissions import CallersPermissions
+    from shared.cloud.run_services import CloudRunServices
+    from shared.cloud.run_worker_pools import CloudRunWorkerPools
+    from shared.cloud.state_bucket import GcsStateBucket
+    from shared.cloud.tasks import PubSubTasks
+    from shared.ports import World
 
     return World(
         state=GcsStateBucket(found.state_bucket),
@@ -158,9 +164,19 @@ def _world(found: Settings) -> World:
     )
 
 
+@cache
+def _paced() -> Pacer:
+    """The quota, which all invocations of a process share."""
+    from shared.pace import Pacer
+
+    return Pacer()
+
+
 def _messenger(found: Settings) -> Messenger | None:
     """Slack as it is set up: as an app, or as an incoming webhook where there is no token."""
     if found.slack_token:
+        from shared.cloud.slack import SlackMessenger
+
         return SlackMessenger(found.slack_token, found.slack_api_url)
     if found.slack_webhook:
         from shared.cloud.slack_webhook import SlackWebhook
@@ -195,5 +211,9 @@ def sight(found: Settings) -> Sight:
 
 def watchdog(found: Settings | None = None) -> Watchdog:
     """A watchdog for one invocation."""
+    from shared.watchdog import Watchdog
+
     found = found or settings()
-    return Watchdog(world(found), policy(found), project=found.project, service=found.service, time_budget=found.time_budget, pacer=_pacer)
+    return Watchdog(
+        world(found), policy(found), project=found.project, service=found.service, time_budget=found.time_budget, pacer=_paced()
+    )

@@ -24,17 +24,19 @@ import functions_framework
 import slack_sdk.signature
 from functions_framework._http import create_server
 
-from functions import slack_action, wiring
+from functions import slack_action
 from sandbox.cloud import ROOT
 from sandbox.serve import HOST
+from shared import clock as clocks
 from shared.cloud.slack import SlackMessenger
 from shared.objects import duty
 from tests.chaos.clock import StoryClock
 from tests.chaos.mutants import MUTANTS, put
 
 _LOADED = (
-    "functions.slack_desk", "google.api_core.retry", "google.cloud.pubsub_v1", "google.cloud.resourcemanager_v3", "google.cloud.run_v2",
-    "google.cloud.storage", "gunicorn.app.base", "gunicorn.workers.gthread", "shared.audit.audit", "shared.digest", "shared.slack.backlog", "slack_sdk",
+    "functions.audit", "functions.deliveries", "functions.slack_desk", "functions.triggers", "functions.wiring", "google.api_core.retry", "google.cloud.pubsub_v1", "google.cloud.resourcemanager_v3", "google.cloud.run_v2",
+    "google.cloud.storage", "gunicorn.app.base", "gunicorn.workers.gthread", "shared.audit.audit", "shared.cloud.buckets",
+    "shared.cloud.permissions", "shared.cloud.run_services", "shared.cloud.run_worker_pools", "shared.cloud.state_bucket", "shared.cloud.tasks", "shared.digest", "shared.slack.backlog", "slack_sdk",
     "slack_sdk.webhook",
 )  # fmt: skip
 """What the functions load when they need it: loaded once here, since a thousand processes would load it a thousand times."""
@@ -102,7 +104,7 @@ def _set_the_clock(clock: StoryClock) -> None:
         began(self, token, base_url, sleep=clock.sleep, clock=clock.monotonic)
 
     put(SlackMessenger, __init__=begin)
-    put(wiring, SystemClock=lambda: clock)
+    put(clocks, SystemClock=lambda: clock)
     put(slack_action, datetime=StoryDate)
     put(slack_sdk.signature.Clock, now=lambda _: clock.time())
     put(time, monotonic=clock.monotonic, sleep=clock.sleep)  # gRPC reckons its deadlines by `time.time`, which stays real

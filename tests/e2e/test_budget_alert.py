@@ -68,7 +68,7 @@ def sandbox(policy: Path) -> Iterator[Sandbox]:
 def clock(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> ManualClock:
     """The time for the functions and for Slack: that of the events, until a test lets it pass. What is limited to once a second is not limited."""
     clock = ManualClock()
-    monkeypatch.setattr(wiring, "SystemClock", lambda: clock)
+    monkeypatch.setattr("shared.clock.SystemClock", lambda: clock)
     monkeypatch.setattr(sandbox.slack._workspace, "_now", lambda: clock.now().timestamp())
     for channel in sandbox.slack._workspace.channels():
         channel.bucket.rate = 1000.0
@@ -79,7 +79,7 @@ def clock(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> ManualClock:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """The client of the state bucket gives up at once instead of after some seconds."""
-    monkeypatch.setattr(wiring, "GcsStateBucket", partial(GcsStateBucket, patience=0.05))
+    monkeypatch.setattr("shared.cloud.state_bucket.GcsStateBucket", partial(GcsStateBucket, patience=0.05))
 
 
 def post(functions: InProcess, shape: Shape) -> int:

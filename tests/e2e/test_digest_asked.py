@@ -9,7 +9,6 @@ from decimal import Decimal
 
 import pytest
 
-from functions import wiring
 from sandbox.cloud import STATE_BUCKET
 from sandbox.estate import BUDGET_ID
 from sandbox.faults import Fault
@@ -70,7 +69,7 @@ def test_an_audit_that_may_see_little(in_process: InProcess) -> None:
 def test_slack_takes_it_and_its_answer_is_lost(in_process: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """A later tick finds it by its reference, and so does the message that comes again; it is not posted a second time."""
     clock = ShiftedClock()
-    monkeypatch.setattr(wiring, "SystemClock", lambda: clock)
+    monkeypatch.setattr("shared.clock.SystemClock", lambda: clock)
     in_process.sandbox.faults.inject(Fault("chat.postMessage", drop_answer=True, times=1))
     assert ask(in_process) == [200]
     (entry,) = waiting()

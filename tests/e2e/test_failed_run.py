@@ -9,7 +9,6 @@ from datetime import timedelta
 import pytest
 
 from functions import __main__ as cli
-from functions import wiring
 from sandbox import training
 from sandbox.cloud import ARTIFACTS_BUCKET, STATE_BUCKET, Sandbox
 from sandbox.functions import STORAGE_EVENT
@@ -25,7 +24,7 @@ AFTERWARDS = timedelta(seconds=5)
 def clock(monkeypatch: pytest.MonkeyPatch) -> ShiftedClock:
     """The time for the functions, which can be moved on."""
     clock = ShiftedClock()
-    monkeypatch.setattr(wiring, "SystemClock", lambda: clock)
+    monkeypatch.setattr("shared.clock.SystemClock", lambda: clock)
     return clock
 
 

@@ -65,7 +65,7 @@ def test_what_a_killed_function_began_is_completed_once(
     functions: InProcess = request.getfixturevalue("in_process")
     functions.tick()
     assert (len(sandbox.run.writes), letters(sandbox)) == (DONE, [])  # the dead one's lease still holds
-    monkeypatch.setattr(wiring, "SystemClock", partial(ShiftedClock, LEASE + timedelta(seconds=1)))
+    monkeypatch.setattr("shared.clock.SystemClock", partial(ShiftedClock, LEASE + timedelta(seconds=1)))
     wiring._world.cache_clear()
     functions.tick()
     assert sorted(sandbox.run.write_counts.items()) == [(service, 1) for service in services]

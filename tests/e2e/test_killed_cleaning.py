@@ -63,7 +63,7 @@ def test_what_a_killed_function_began_to_delete_is_completed_once(
     functions: InProcess = request.getfixturevalue("in_process")
     functions.tick()
     assert (len(deleted(sandbox)), letters(sandbox)) == (2 * BATCH, [])  # the dead one's lease still holds
-    monkeypatch.setattr(wiring, "SystemClock", partial(ShiftedClock, LEASE + timedelta(seconds=1)))
+    monkeypatch.setattr("shared.clock.SystemClock", partial(ShiftedClock, LEASE + timedelta(seconds=1)))
     wiring._world.cache_clear()
     functions.tick()
     names = deleted(sandbox)

@@ -80,7 +80,7 @@ def calls(in_process: InProcess, monkeypatch: pytest.MonkeyPatch) -> Calls:
 def play(functions: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """Alerts, a failed run that is deleted and brought back, a stray event, a restore in Slack, a digest and an audit."""
     sandbox, clock = functions.sandbox, ShiftedClock()
-    monkeypatch.setattr(wiring, "SystemClock", lambda: clock)
+    monkeypatch.setattr("shared.clock.SystemClock", lambda: clock)
     wiring._world.cache_clear()
     for spent in (8_200, 10_200):
         sandbox.budgets.spend(BUDGET_ID, Decimal(spent))

@@ -35,7 +35,7 @@ def test_everything_is_put_back_before_it_goes(
 ) -> None:
     """Services are as they were, the deleted run is back, no entry is open, and in `observe` nothing is begun meanwhile."""
     sandbox, clock = in_process.sandbox, ShiftedClock()
-    monkeypatch.setattr(wiring, "SystemClock", lambda: clock)
+    monkeypatch.setattr("shared.clock.SystemClock", lambda: clock)
     services = scaled(sandbox)
     training.fail(sandbox.storage, training.DOOMED.folder)
     objects = set(kept(sandbox))

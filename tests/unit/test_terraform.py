@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 import yaml
+from cloudevents.http import CloudEvent
 from flask import Flask, request
-from functions_framework import event_conversion
 
+from functions import deliveries
 from functions.logs import JsonLines
 from shared import events
 from shared.actions import registry
@@ -221,11 +222,13 @@ def test_a_share_is_a_number_and_a_percent_sign() -> None:
 # what a push looks like
 
 
-def _pushed(message: dict[str, Any]) -> Any:
-    """What functions-framework makes of a push of Pub/Sub's own, without the headers that Eventarc adds."""
+def _pushed(message: dict[str, Any]) -> CloudEvent:
+    """What is made of a push of Pub/Sub's own, without the headers that Eventarc adds."""
     body = {"message": message, "subscription": "projects/acme-ml-watchdog/subscriptions/cost-watchdog-budgets"}
+    taken: list[CloudEvent] = []
     with Flask(__name__).test_request_context("/", method="POST", json=body):
-        return event_conversion.background_event_to_cloud_event(request)
+        deliveries.taken(request, taken.append)
+    return taken[0]
 
 
 def test_a_budget_message_that_is_pushed_is_read() -> None:

@@ -89,7 +89,7 @@ def test_the_ports_are_made_once_however_many_threads_ask_at_once(monkeypatch: p
         assert go_on.wait(10)
         return GcsStateBucket(bucket)
 
-    monkeypatch.setattr(wiring, "GcsStateBucket", slow)
+    monkeypatch.setattr("shared.cloud.state_bucket.GcsStateBucket", slow)
     with ThreadPoolExecutor(4) as functions:
         waiting = [functions.submit(wiring.watchdog) for _ in range(4)]
         assert begun.wait(10)
