@@ -1,4 +1,16 @@
-"""`python -m tests.chaos`: so many stories, one after the other, and a summary."""
+"""`python -m tests.chaos`: so many stories, one after the other, and a summary.
+
+A story is made of its seed. The functions run as processes under functions-framework, forked from one that has loaded everything (`nursery`), in a time
+that runs twenty times as fast and can be moved (`clock`). They work on the sandbox's stand-ins, which decide call by call what goes wrong (`storm`): a
+process is killed before or after a call's work is done, an answer is lost, a call is refused or slow, somebody else gets between. Meanwhile people
+deploy, delete, promote, hold, press and type, messages come twice, late or in another order, Slack or the state bucket is out for hours, regions are
+lost and clocks are set (`schedule`, `play`). Then all is healed, time passes, and it is judged by effect what was promised (`promises`).
+
+What is real is not exactly repeatable: the same seed gives the same schedule, and threads and processes meet anew each time.
+
+What goes beyond what is promised is left out: nothing stands still for longer than a client's time limit with a call on its way, and no clock is off by
+more than a few minutes.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +31,7 @@ _EVERY = 50
 
 def main(arguments: Sequence[str]) -> int:
     """Play the stories that are asked for; 1 where a promise was broken."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--seed", type=int, default=1, help="the first story")
     parser.add_argument("--schedules", type=int, default=20, help="how many, from that one on")
     parser.add_argument("--jobs", type=int, default=1, help="how many at the same time")
