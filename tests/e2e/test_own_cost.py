@@ -25,6 +25,19 @@ def test_a_quiet_tick(in_process: InProcess) -> None:
         assert calls == {"storage.objects.list": 2, "storage.objects.get": 5}
 
 
+def test_a_message_that_comes_again(in_process: InProcess) -> None:
+    """It is met with reads of the journal alone: nothing is written, no service is looked at, and Slack is told nothing."""
+    calls = in_process.sandbox.faults.calls
+    in_process.sandbox.budgets.spend(BUDGET_ID, Decimal(8_200))
+    in_process.drain()
+    message = in_process.sandbox.pubsub.messages(in_process.sandbox.budget_topic)[-1]
+    for _ in range(2):
+        calls.clear()
+        assert in_process.deliver(message) == 200
+        assert set(calls) == {"storage.objects.get"}
+        assert calls["storage.objects.get"] <= 8
+
+
 def test_the_sum() -> None:
     """The columns of the table add up, and the figures of Cloud Storage are those of the quiet tick."""
     table = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8").split("## What it costs\n", 1)[1].split("\n## ", 1)[0]
