@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import auditing, boot, deleting, events, load, parking
+from tests.bench import auditing, billing, boot, deleting, events, load, parking
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def main() -> None:
     """Run all benchmarks, or those that are named."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
-    parser.add_argument("what", nargs="*", help="parking, deleting, auditing, events, boot, load; all where none is named")
+    parser.add_argument("what", nargs="*", help="parking, deleting, auditing, events, boot, load, bill; all where none is named")
     parser.add_argument(
         "--full",
         action="store_true",
@@ -38,6 +38,8 @@ def main() -> None:
         boot.run(console, ROOT)
     if not asked.what or "load" in asked.what:
         load.run(console, ROOT)
+    if not asked.what or "bill" in asked.what:
+        billing.run(console, ROOT)
 
 
 if __name__ == "__main__":

@@ -66,14 +66,12 @@ def _burst(console: Console, root: Path, bare: Path) -> None:
             posts = _messages(repeats)
             for title, source, target in (("an empty function", bare, "bare"), ("budget_alert", root / "main.py", "budget_alert")):
                 with served(title, source, target, {**environment, "THREADS": str(AT_ONCE["budget_alert"])}) as function:
-                    before = function.used()
-                    answers = push(function.port, posts, at_once=AT_ONCE["budget_alert"], rate=OFFERED)
+                    server.ask(do="forget")
+                    _pushed(table, f"{len(posts):,}, {name}", function, posts, server)
                     calls = server.ask(do="calls")
-                    table.add_row(
-                        f"{len(posts):,}, {name}", title, f"{answers.rate:,.0f}", *(f"{1000 * each:,.0f}" for each in answers.late(0.5, 0.99)),
-                        f"{1000 * answers.took(0.5):.1f}", f"{1000 * (function.used() - before) / len(posts):.1f}", f"{function.peak():.0f}",
-                        f"{answers.again:,}", f"{sum(calls.values()) / len(posts):.1f}",
-                    )  # fmt: skip
+                    if repeats > 1:
+                        server.ask(do="forget")
+                        _pushed(table, f"{len(posts):,}, all once more", function, posts, server)
             found[name] = {"calls": calls, **server.ask(do="outcome")}
         finally:
             server.close()
@@ -84,6 +82,16 @@ def _burst(console: Console, root: Path, bare: Path) -> None:
             f"{name}: {each['steps']} steps carried out, {each['different']} different ones of {3 * ACTING}, {each['open']} still open; "
             f"{each['parked']} of {ACTING} services run no more\n  {calls}"
         )
+
+
+def _pushed(table: Table, what: str, function: Served, posts: list[bytes], server: Server) -> None:
+    before = function.used()
+    answers = push(function.port, posts, at_once=AT_ONCE["budget_alert"], rate=OFFERED)
+    cpu, calls = function.used() - before, sum(server.ask(do="calls").values())
+    table.add_row(
+        what, function.name, f"{answers.rate:,.0f}", *(f"{1000 * each:,.0f}" for each in answers.late(0.5, 0.99)), f"{1000 * answers.took(0.5):.1f}",
+        f"{1000 * cpu / len(posts):.1f}", f"{function.peak():.0f}", f"{answers.again:,}", f"{calls / len(posts):.1f}",
+    )  # fmt: skip
 
 
 def _policy() -> str:

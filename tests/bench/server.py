@@ -103,6 +103,10 @@ def _done(sandbox: Sandbox, question: dict[str, Any], seeded: list[str]) -> Any:
         return sum(bucket["objects"] for bucket in sandbox.storage.snapshot() if bucket["name"] == BUCKET)
     if question["do"] == "calls":
         return dict(sandbox.faults.calls)
+    if question["do"] == "config":
+        sandbox.storage.create_bucket("acme-ml-config", project=PROJECT)
+        sandbox.storage.put("acme-ml-config", "policy.yaml", POLICY.encode())
+        return "gs://acme-ml-config/policy.yaml"
     if question["do"] == "forget":
         return sandbox.faults.calls.clear()
     if question["do"] == "teams":

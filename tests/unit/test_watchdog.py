@@ -94,6 +94,15 @@ def test_each_step_is_carried_out_once_however_often_the_status_comes(stage: Sta
     assert len(stage.posts) == 1
 
 
+def test_a_message_that_comes_again_changes_nothing_in_the_journal(stage: Stage) -> None:
+    """Pub/Sub delivers at least once, so a hundred repeats cost a hundred reads and no write, whether the step's entry is open or closed."""
+    for cost in (51, 82):
+        stage.send(cost)
+        before = dict(stage.bucket.objects)
+        assert [stage.send(cost) for _ in range(3)] == [["status"]] * 3
+        assert stage.bucket.objects == before
+
+
 def test_a_spend_that_falls_takes_nothing_back_and_starts_nothing_anew(stage: Stage) -> None:
     """Credits and corrections lower the cost; the next crossing of the same step is none."""
     for cost in (85, 40, 85):

@@ -91,6 +91,7 @@ def test_a_damaged_entry_blocks_no_other_is_told_once_and_left_alone(stage: Stag
     assert [("cannot be read" in text, name in text) for text in stage.posts[told:]] == [(True, True)]
     assert stage.bucket.objects[name][0] == left
     stage.send(86)
+    stage.send(86)
     stage.next_period()
     assert stage.bucket.objects[name][0] == left
     assert stage.state(RANKER) == scaling()
