@@ -5,7 +5,7 @@ catches it. From seed 1 on that was, when it was last tried:
 
     protects-nothing           1        ignores-leases             7        doubts-nothing            25
     marks-before-it-posts      6        acts-before-it-records    25        writes-over-others        29
-    looks-for-no-message       6
+    looks-for-no-message       6        acknowledges-everything   46
 
 `deletes-what-was-overwritten` passed a hundred stories: somebody has to overwrite an object in the moment of its deletion.
 """
