@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import queue
@@ -20,6 +21,11 @@ from sandbox.functions import SERVICES
 from sandbox.serve import HOST
 
 _PATIENCE = 20.0
+_FIRST, _LAST = 10_000, 29_999
+"""Below what the system gives to whoever asks for any port: a function that is born late, or again, has to find its own still free."""
+_ports = itertools.cycle(range(_FIRST, _LAST + 1))
+for _ in range(os.getpid() * 97 % (_LAST - _FIRST)):
+    next(_ports)
 
 
 class Nursery:
@@ -80,8 +86,7 @@ class Targets:
     def url(self, target: str) -> str:
         """Where a target listens, now or as soon as it is born."""
         if target not in self._ports:
-            with socket.create_server((HOST, 0)) as free:
-                self._ports[target] = int(free.getsockname()[1])
+            self._ports[target] = _free_port()
         return f"http://{HOST}:{self._ports[target]}/"
 
     def begin(self, target: str) -> None:
@@ -124,6 +129,13 @@ class Targets:
             time.sleep(0.003)
         if self._processes.get(target) == pid:
             raise RuntimeError(f"the function {target} does not listen; see {self.log}")
+
+
+def _free_port() -> int:
+    while True:
+        port = next(_ports)
+        with suppress(OSError), socket.create_server((HOST, port)):
+            return port
 
 
 def _kill(pid: int) -> None:
