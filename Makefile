@@ -5,7 +5,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check terraform-check scan bench audit archive docs lock outdated format clean
+.PHONY: help demo test fuzz chaos check terraform-check scan bench audit archive docs lock outdated format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -29,13 +29,20 @@ demo: $(VENV)/.runtime ## Play the whole story on a Google Cloud and a Slack tha
 test: $(VENV)/.tools ## Run all tests, with branch coverage
 	@$(BIN)/python -m pytest -n auto --cov --cov-report=term --cov-fail-under=100
 
-check: $(VENV)/.tools ## Lint, types, layers, format, Terraform
+fuzz: $(VENV)/.tools ## Try every input from outside with what nobody should send, for some minutes: make fuzz EXAMPLES=20000
+	@EXAMPLES=$(or $(EXAMPLES),4000) $(BIN)/python -m pytest tests/fuzz -n auto --timeout=0
+
+check: $(VENV)/.tools ## Lint, types, layers, format, known vulnerabilities, Terraform
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m tests.advisories
 	@$(BIN)/python -m terraform.check
 	@$(SCAN)
+
+chaos: $(VENV)/.tools ## Let everything go wrong at random, with real processes: make chaos SEED=1 SCHEDULES=100 JOBS=2
+	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --schedules $(or $(SCHEDULES),100) --jobs $(or $(JOBS),1) $(ARGS)
 
 terraform-check: $(VENV)/.tools ## Format, arguments and tests of what is deployed with Terraform
 	@$(BIN)/python -m terraform.check

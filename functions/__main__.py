@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except WatchdogError as error:
-        print(error, file=sys.stderr)
+        _complain(error)
         return int(getattr(asked, "failed", 1))
     except KeyboardInterrupt:
         print("stopped; what the journal records as asked for is carried on by the functions", file=sys.stderr)
@@ -144,7 +144,7 @@ def _list(asked: argparse.Namespace) -> int:
     shown = [entry for entry in survey.entries if not (entry.job and entry.job.parent)]
     for entry in shown:
         steps = ", ".join(f"{step.key} {step.state}" for step in entry.steps) or "a notice"
-        print(report_jobs.line(entry) if entry.job else f"{entry.key}  {len(entry.parked())} parked, {steps}")
+        print(report_jobs.line(entry) if entry.job else f"{logs.shown(entry.key)}  {len(entry.parked())} parked, {logs.shown(steps)}")
     if not survey.entries and not survey.faults:
         print("nothing is parked, and nothing waits")
     brake = wiring.watchdog().journal.brake()
@@ -182,8 +182,13 @@ def _restore(asked: argparse.Namespace) -> int:
 
 def _print_unreadable(faults: Sequence[JournalError]) -> int:
     for fault in faults:
-        print(fault, file=sys.stderr)
+        _complain(fault)
     return 1 if faults else 0
+
+
+def _complain(error: WatchdogError) -> None:
+    """Say what is wrong, in lines that a terminal shows and does not obey, whatever names they hold."""
+    print("\n".join(map(logs.shown, str(error).split("\n"))), file=sys.stderr)
 
 
 def _hold(asked: argparse.Namespace) -> int:
@@ -206,7 +211,7 @@ def _release(asked: argparse.Namespace) -> int:
 
 def _print_outcomes(outcomes: Sequence[Outcome]) -> int:
     for outcome in outcomes:
-        print(f"{outcome.entry}: {SAID.get(outcome.what, outcome.what)}")
+        print(f"{logs.shown(outcome.entry)}: {SAID.get(outcome.what, outcome.what)}")
     if not outcomes:
         print("nothing is parked")
     return 0

@@ -13,7 +13,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from shared.slack.text import clean
+
 _SEVERITIES = frozenset({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
+_WIDEST = 4000
 _NOISY = ("google", "grpc", "requests", "slack_sdk", "urllib3", "werkzeug")
 _TRACES = {
     "traceparent": re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-"),  # https://www.w3.org/TR/trace-context/#traceparent-header
@@ -38,7 +41,7 @@ def configure(project: str, secrets: Iterable[str]) -> None:
 
 def configure_terminal() -> None:
     """Send warnings and errors to stderr as plain lines, so that they stand apart from what a command prints."""
-    _send(_Handler(sys.stderr), logging.Formatter("%(levelname)s: %(message)s"), logging.WARNING)
+    _send(_Handler(sys.stderr), _Plain("%(levelname)s: %(message)s"), logging.WARNING)
 
 
 def _send(handler: _Handler, formatter: logging.Formatter, level: int) -> None:
@@ -52,6 +55,23 @@ def _send(handler: _Handler, formatter: logging.Formatter, level: int) -> None:
 
 class _Handler(logging.StreamHandler[Any]):
     """So that it is known again."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # it is logging's own name
+        """Say that a line could not be written, and not what it was: Python would print its arguments as they are, secrets among them."""
+        if sys.stderr:
+            sys.stderr.write(f"a line of {record.name} could not be logged: {sys.exc_info()[0]}\n")
+
+
+def shown(line: str) -> str:
+    """A line as a terminal may show it: what it would obey is taken out, and the indentation stays."""
+    return f"{' ' * (len(line) - len(line.lstrip(' ')))}{clean(line, _WIDEST)}"
+
+
+class _Plain(logging.Formatter):
+    """Formats a record as lines that a terminal shows and does not obey, whatever names they hold."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(shown(line) for line in super().format(record).split("\n"))
 
 
 class JsonLines(logging.Formatter):

@@ -61,7 +61,7 @@ def storage_event(event: CloudEvent) -> None:
         if signs:
             _said(signs)
 
-    _settle(answer)
+    _settle(answer, told_again=False)
 
 
 def _sweep(watchdog: Watchdog) -> None:
@@ -91,8 +91,13 @@ def _said(outcomes: Sequence[Outcome]) -> None:
     log.info("done: %s", ", ".join(f"{outcome.what} {outcome.entry}".rstrip() for outcome in outcomes) or "nothing was due")
 
 
-def _settle(answer: Callable[[Watchdog], None]) -> None:
+def _settle(answer: Callable[[Watchdog], None], *, told_again: bool = True) -> None:
     """Do the work and decide between the two answers, by the table in `shared.errors`.
+
+    Args:
+        answer: The work.
+        told_again: Whether a later message, or a tick, tells of the same. A sign that a run has failed is told of once, so its event waits
+            until it can be recorded, even where that needs a person.
 
     Raises:
         SettingsError: The policy cannot be used; the message waits until it can.
@@ -110,4 +115,7 @@ def _settle(answer: Callable[[Watchdog], None]) -> None:
     except (Unavailable, Conflict):
         raise
     except CloudError as error:
+        if not told_again:
+            log.error("not recorded, so the event is delivered again: %s", error)  # noqa: TRY400  # the sentence says it all
+            raise Unavailable(str(error)) from error
         log.error("not done, and not tried again with this message: %s", error)  # noqa: TRY400  # the sentence says it all

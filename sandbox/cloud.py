@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -48,6 +51,16 @@ class Ports:
 class Sandbox:
     """A Google Cloud and a Slack, to be used as a context manager. It listens as soon as it is made.
 
+    Args:
+        project: The one project there is.
+        policy: The policy that the functions read: a path or ``gs://bucket/object``.
+        channels: The channels of the workspace.
+        operation_seconds: How long an operation of Cloud Run takes.
+        ports: Where to listen.
+        faults: What goes wrong, where somebody else decides it.
+        now: The time of day of all of it, in seconds since 1970.
+        clock: Seconds, rising, for Slack's rate limit.
+
     Attributes:
         project: The one project there is.
         policy: The policy that the functions read: a path or ``gs://bucket/object``.
@@ -79,20 +92,28 @@ class Sandbox:
         channels: tuple[str, ...] = ("ml-cost", "vision-ml"),
         operation_seconds: float = 0.2,
         ports: Ports = Ports(),
+        faults: Faults | None = None,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        def today() -> datetime:
+            return datetime.fromtimestamp(now(), UTC)
+
         self.project = project
         self.policy = str(policy)
-        self.faults = Faults()
-        self.run = RunModel(self.faults, operation_seconds=operation_seconds)
-        self.pubsub = PubSub(self.faults)
+        self.faults = faults or Faults()
+        self.run = RunModel(self.faults, operation_seconds=operation_seconds, clock=now)
+        self.pubsub = PubSub(self.faults, now=today)
         self.topics = PubSubAdmin(self.faults, self.pubsub)
-        self.budgets = Budgets(self.faults, self.pubsub, connected=self.topics.grant)
+        self.budgets = Budgets(self.faults, self.pubsub, connected=self.topics.grant, now=today)
         self.jobs = Jobs(self.faults)
         self.monitoring = Monitoring(self.faults)
         self.projects = Projects(self.faults)
         self.projects.add(project, PROJECT_NUMBER, BILLING_ACCOUNT)
-        self.storage = Storage()
-        self.slack = Slack(self.faults, channels=channels, scopes=scopes_of(MANIFEST), signing_secret=SIGNING_SECRET)
+        self.storage = Storage(now=today)
+        self.slack = Slack(
+            self.faults, channels=channels, scopes=scopes_of(MANIFEST), signing_secret=SIGNING_SECRET, now=now, clock=clock
+        )  # fmt: skip
         self.budget_topic = f"projects/{project}/topics/budget-alerts"
         self.tasks_topic = f"projects/{project}/topics/cost-watchdog-tasks"
         for topic in (self.budget_topic, self.tasks_topic):

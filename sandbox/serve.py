@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import grpc
 import uvicorn
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -183,5 +184,5 @@ class _Protocol(H11Protocol):
 
 
 def _not_cancelled(record: logging.LogRecord) -> bool:
-    """A request that is cut when its server closes is no error worth a traceback."""
-    return not (record.exc_info and record.exc_info[0] is asyncio.CancelledError)
+    """A request that is cut when its server closes, or whose client dies while it asks, is no error worth a traceback."""
+    return not (record.exc_info and record.exc_info[0] in (asyncio.CancelledError, ClientDisconnect))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from pydantic import AwareDatetime
+
 from shared.record import Record
 
 SCHEMA = 1
@@ -20,7 +22,7 @@ class Change(Record):
         count: Resources, or runs.
     """
 
-    at: datetime
+    at: AwareDatetime
     count: int
 
 
@@ -35,7 +37,7 @@ class Stop(Record):
         limit: The policy's ``limits.per_hour`` then.
     """
 
-    at: datetime
+    at: AwareDatetime
     entry: str
     count: int
     recent: int
@@ -57,7 +59,7 @@ class Brake(Record):
     changes: tuple[Change, ...] = ()
     stop: Stop | None = None
     released_by: str = ""
-    released_at: datetime | None = None
+    released_at: AwareDatetime | None = None
 
     def after(self, entry: str, count: int, limit: int, now: datetime) -> Brake:
         """The same after an entry asked for so many changes: they are counted, or the brake goes on."""

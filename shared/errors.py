@@ -13,7 +13,8 @@
         + Refused       400 and the rest         -> reported with the vendor's words, acknowledged
 
 Raising is the only way to say "not done" to Pub/Sub and returning is the only way to say "done", so the one place
-that decides between them is this table.
+that decides between them is this table. Nobody tells a second time that a run has failed, so an event that does is
+raised, too, where the journal denies or refuses it.
 """
 
 from __future__ import annotations

@@ -44,6 +44,8 @@ _THREADS, _REQUESTS, _DELIVERY, _BRAKE = "threads/", "requests/", "delivery.json
 BUDGET_ENTRIES = "budget-"
 """How the keys of entries begin that may hold resources."""
 _RESOURCE = re.compile(rb'"(projects/[^"]+/locations/[^"]+/[^"/]+/[^"/]+)"')
+_EDGE = re.compile(rb'"(?:0\d{3}-|9999-12-)\d\d')
+"""A time in a year before 1000 or in the very last month, with which nothing can be calculated; no watchdog writes one."""
 _SERIES_LIMIT = 500
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
@@ -442,6 +444,8 @@ class Journal:
         stored = self._bucket.read(name)
         if stored is None:
             return None
+        if _EDGE.search(stored.data):
+            raise JournalError(name, "names a time at the edge of the calendar and is left alone; restore an earlier version of the object")
         if _newer(stored.data):
             raise JournalError(name, "was written by a newer version of the watchdog and is left alone; deploy that version again")
         try:

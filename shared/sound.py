@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import NoneType
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -12,8 +14,11 @@ from shared.entry import Entry, UseRecord
 
 _SLASHES = 5
 """Of ``projects/P/locations/R/services/S``."""
-_AS_IT_IS = frozenset({"bucket"})
-"""Kinds whose states hold what there happens to be, and not always the same fields."""
+_STATES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
+    "service": {"mode": (str,), "minimum": (int,), "maximum": (int,), "count": (int, NoneType), "revision_minimum": (int,)},
+    "worker_pool": {"count": (int,)},
+}
+"""What a state is made of, by kind; that of a bucket holds whatever rules there are."""
 
 
 def fault(entry: Entry, key: str) -> str | None:
@@ -32,9 +37,14 @@ def fault(entry: Entry, key: str) -> str | None:
         if target.resource.count("/") != _SLASHES:
             return f"names a resource {target.resource[:80]!r}, which is no full name"
         states = [target.before, target.found, target.wanted, *([target.wrote] if target.wrote is not None else [])]
-        if target.kind not in _AS_IT_IS and any(state.keys() != target.before.keys() for state in states):
-            return f"says of {target.resource!r} different things before and after"
+        if any(not _fits(state, target.kind) for state in states):
+            return f"says of {target.resource!r} what no {target.kind} is like"
     return None
+
+
+def _fits(state: Mapping[str, Any], kind: str) -> bool:
+    parts = _STATES.get(kind)
+    return parts is None or (state.keys() == parts.keys() and all(type(state[name]) in types for name, types in parts.items()))
 
 
 def _uses(entry: Entry) -> Iterator[UseRecord]:

@@ -59,7 +59,7 @@ _BY_CLASS: Mapping[str, Kind] = {
     "builtins.UnicodeDecodeError": Unavailable,  # an answer that is none, as a broken proxy sends it
 }
 
-_TOKEN = "put the bot token of the installed app (xoxb-...) into SLACK_BOT_TOKEN"  # noqa: S105
+_TOKEN = "put the bot token of the installed app (xoxb-...) into SLACK_BOT_TOKEN"  # noqa: S105  # it only says where one belongs
 _HOOK = "make a new incoming webhook, and put its address into SLACK_WEBHOOK_URL"
 _INVITE = "invite the app to the channel with /invite, or correct the channel's name in the policy"
 

@@ -12,7 +12,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, sync_playwright
 
 from shared.audit.page import render
-from tests.reports import a_report
+from tests.fuzz.hostile import NAMES
+from tests.reports import a_finding, a_report, a_spend
 
 BROWSER = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 QUIET = (
@@ -147,5 +148,29 @@ def test_hostile_names_run_nothing(browser: Any, tmp_path: Path) -> None:
     path.write_text(render(hostile), encoding="utf-8")
     page = opened(browser, path, DESKTOP, "light", said)
     page.locator("summary").first.click()
+    page.close()
+    assert said == []
+
+
+def test_every_hostile_name_runs_nothing(browser: Any, tmp_path: Path) -> None:
+    """All of them on one page, everywhere where a name stands: no script of theirs runs, when it opens or when it is searched, and nothing is asked for."""
+    said: list[str] = []
+    findings = tuple(
+        a_finding(number, resource=name, what=name, why=name, policy=name, mend=(f"gcloud {name}", name), labels={"team": name}, id=f"{number} {name}")
+        for number, name in enumerate(NAMES)
+    )  # fmt: skip
+    path = tmp_path / "audit.html"
+    hostile = a_report(0, findings=findings, spend=tuple(a_spend(budget=name) for name in NAMES[:6]), project=NAMES[1])
+    path.write_text(render(hostile), encoding="utf-8")
+    page = opened(browser, path, DESKTOP, "light", said)
+    page.fill("input[name=text]", NAMES[2])
+    page.fill("input[name=text]", "")
+    page.select_option("select[name=order]", "resource")
+    for summary in page.locator(".findings summary").all():
+        summary.click()
+        summary.hover()
+    assert page.evaluate("window.ran") is None
+    assert page.locator("img, iframe, object, embed, [onerror], [onload], [onmouseover]").count() == 0
+    assert page.locator("script").count() == 1
     page.close()
     assert said == []

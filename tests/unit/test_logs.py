@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -161,6 +162,20 @@ def test_configuring_again_replaces(capsys: pytest.CaptureFixture[str]) -> None:
     LOG.info("old and new")
     assert [entry["message"] for entry in entries(capsys)] == ["old and ***"]
     assert other in logging.getLogger().handlers
+
+
+def test_a_line_that_cannot_be_written(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the output is closed, that is said without what the line was to say, since its arguments are not masked; and nothing fails."""
+    closed = io.StringIO()
+    closed.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", closed)
+        logs.configure("acme-ml-watchdog", ["xoxb-canary"])
+    LOG.info("the token is %s", "xoxb-canary")
+    said = capsys.readouterr()
+    assert said == ("", "a line of shared.watchdog could not be logged: <class 'ValueError'>\n")
+    monkeypatch.setattr(sys, "stderr", None)
+    LOG.info("nobody is there")
 
 
 def test_a_terminal_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -206,6 +206,36 @@ def says_something(path: str) -> bool:
     return len(ast.parse((ROOT / path).read_text(encoding="utf-8")).body) > 1
 
 
+def test_every_threat_has_its_test() -> None:
+    """What the threat model names as a test is one, and each of its rows names one."""
+    text = (DOCS / "security.md").read_text(encoding="utf-8")
+    there = {node.name for tree in modules("tests").values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    assert set(re.findall(r"`(test_\w+)`", text)) - there == set()
+    threats = text.split("## Threats\n", 1)[1].split("\n## ", 1)[0]
+    rows = [line for line in threats.split("\n") if line.startswith("|") and not line.startswith(("|---", "| threat |"))]
+    assert len(rows) > 20
+    assert [row for row in rows if "`test_" not in row.rsplit("|", 2)[1]] == []
+
+
+def test_every_exception_from_the_security_rules_is_justified() -> None:
+    """Beside each `noqa` of ruff's rules about security stands why, and no file is left out of them as a whole."""
+    lines = [
+        (path, line)
+        for path, text in texts()
+        if path.endswith(".py")
+        for line in text.split("\n")
+        if re.search(r"# noqa: (\w+, )*S\d", line)
+    ]
+    assert len(lines) > 10
+    assert [(path, line) for path, line in lines if not re.search(r"noqa: [\w, ]+(  #| -) \S", line)] == []
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ruff"]["lint"]
+    assert not [rule for rule in config["ignore"] if re.match(r"S\d|S$", rule)]
+    assert {path for path, rules in config["per-file-ignores"].items() if any(re.match(r"S\d|S$", rule) for rule in rules)} == {
+        "tests/**",
+        "sandbox/**",
+    }
+
+
 def anchors(text: str) -> set[str]:
     """The anchors that GitHub gives the headings."""
     found: list[str] = []
@@ -241,6 +271,20 @@ def test_every_module_stands_in_a_layer() -> None:
     within = {name for name in there if name in placed or name.rpartition(".")[0] in placed}
     assert there - within == OUTSIDE_THE_LAYERS
     assert placed - {"functions"} <= there
+
+
+def test_every_time_in_the_journal_has_a_zone() -> None:
+    """A record's times are `AwareDatetime`: one without a zone is refused where it is read, and not where it is compared."""
+    plain = [
+        f"{path}: {node.name}"
+        for path, tree in modules("shared").items()
+        if not path.startswith("shared/audit/")  # a report is only written
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "Record" for base in node.bases)
+        for field in node.body
+        if isinstance(field, ast.AnnAssign) and re.search(r"\bdatetime\b", ast.unparse(field.annotation))
+    ]
+    assert plain == []
 
 
 def test_every_event_is_used() -> None:

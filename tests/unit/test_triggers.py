@@ -328,9 +328,10 @@ def test_a_storage_event_that_cannot_be_read_is_acknowledged_and_reported(notice
     assert (notices.rejected, notices.noticed) == ([kind], [])
 
 
-def test_a_sign_that_cannot_be_recorded_now_has_the_event_delivered_again(notices: Notices) -> None:
-    """And then it is noticed."""
-    notices.error = Unavailable("503")
+@pytest.mark.parametrize("error", [Unavailable("503"), Denied("403; grant a role with storage.objects.create"), Refused("no such bucket")])
+def test_a_sign_that_cannot_be_recorded_now_has_the_event_delivered_again(notices: Notices, error: CloudError) -> None:
+    """Whatever the reason, since nobody tells of it a second time; and then it is noticed."""
+    notices.error = error
     with pytest.raises(Unavailable):
         triggers.storage_event(object_event("runs/run-1/_FAILED"))
     notices.error = None

@@ -1,0 +1,136 @@
+"""The product broken on purpose, one promise at a time: what the chaos has to catch if it is worth anything.
+
+Each changes the product in the process that bears the functions: `python -m tests.chaos --mutant NAME --schedules 200` ends with the first story that
+catches it. From seed 1 on that was, when it was last tried:
+
+    protects-nothing           1        ignores-leases             7        doubts-nothing            25
+    marks-before-it-posts      6        acts-before-it-records    25        writes-over-others        29
+    looks-for-no-message       6        acknowledges-everything   46
+
+`deletes-what-was-overwritten` passed a hundred stories: somebody has to overwrite an object in the moment of its deletion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from functions import triggers
+from shared import session
+from shared.cloud import objects
+from shared.cloud.object_batch import call, segment
+from shared.cloud.run_services import CloudRunServices
+from shared.cloud.slack import SlackMessenger
+from shared.errors import CloudError
+from shared.journal import Journal
+from shared.ladder import Ladder
+from shared.objects.duty import RunDuty
+from shared.policy import Protect
+from shared.session import Session
+from shared.slack.outbox import Outbox
+
+
+def put(owner: object, **changes: object) -> None:
+    """Put something else in the place of attributes of a module or a class, which have to be there."""
+    for name, change in changes.items():
+        getattr(owner, name)
+        setattr(owner, name, change)
+
+
+def _protects_nothing() -> None:
+    """The policy's `protect` is not asked."""
+    put(Protect, covers=lambda *_: None)
+
+
+def _ignores_leases() -> None:
+    """Whoever comes works on an entry, whoever else does."""
+    begin: Any = vars(Session)["open"].__func__
+
+    def opened(cls: type[Session], journal: Any, clock: Any, owner: str, kept: Any) -> Session | None:
+        found: Session | None = begin(cls, journal, clock, owner, replace(kept, record=kept.record.but(lease=None)))
+        return found
+
+    put(Session, open=classmethod(opened))
+
+
+def _marks_before_it_posts() -> None:
+    """A message is marked as sent, and then sent."""
+    send = Outbox._send
+
+    def sent(self: Outbox, message: Any) -> Any:
+        self._put(message.but(sent_at=self.world.clock.now()))
+        self.session.save()
+        return send(self, message)
+
+    put(Outbox, _send=sent)
+
+
+def _looks_for_no_message() -> None:
+    """A message is sent again without a look for the first."""
+    put(SlackMessenger, find=lambda *_, **__: None)
+
+
+def _acts_before_it_records() -> None:
+    """What is about to be changed is not saved first."""
+    save = Session.save
+    put(Session, save=lambda self, *, confirm=False: None if confirm else save(self))
+
+
+def _doubts_nothing() -> None:
+    """What a dead worker may have written is taken for not written."""
+    put(session, doubted=lambda entry: entry)
+
+
+def _writes_over_others() -> None:
+    """A service is written to whatever became of it since it was read."""
+    write = CloudRunServices.write
+    put(CloudRunServices, write=lambda self, resource, wanted, *, timeout: write(self, replace(resource, etag=""), wanted, timeout=timeout))
+
+
+def _forgets_what_is_closed() -> None:
+    """An event that comes again begins anew."""
+    put(Journal, was_closed=lambda *_: False)
+
+
+def _acknowledges_everything() -> None:
+    """Nothing is delivered again."""
+    settle = triggers._settle
+
+    def settled(*given: Any, **more: Any) -> None:
+        try:
+            settle(*given, **more)
+        except CloudError:
+            return
+
+    put(triggers, _settle=settled)
+
+
+def _deletes_promoted_runs() -> None:
+    """What the policy names under `unless` is not asked for before a deletion."""
+    check = RunDuty.check
+
+    def checked(self: RunDuty) -> Any:
+        return check(replace(self, rule=self.rule.model_copy(update={"unless": ()})))
+
+    put(RunDuty, check=checked)
+
+
+def _deletes_what_was_overwritten() -> None:
+    """An object is deleted whatever its generation is now."""
+    put(objects, _deletion=lambda folder, each: call("DELETE", f"{folder}{segment(each.name)}"))
+
+
+def _claims_nothing() -> None:
+    """The steps of an entry are not written down as taken."""
+    put(Ladder, sure_of_claim=lambda *_: True)
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    each.__name__.strip("_").replace("_", "-"): each
+    for each in (
+        _protects_nothing, _ignores_leases, _marks_before_it_posts, _looks_for_no_message, _acts_before_it_records, _doubts_nothing, _writes_over_others,
+        _forgets_what_is_closed, _acknowledges_everything, _deletes_promoted_runs, _deletes_what_was_overwritten, _claims_nothing,
+    )
+}  # fmt: skip
+"""By name."""
