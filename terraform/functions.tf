@@ -70,7 +70,7 @@ resource "google_cloudfunctions2_function" "all" {
     max_instance_request_concurrency = each.value.concurrency
     ingress_settings                 = each.value.ingress
     all_traffic_on_latest_revision   = true
-    environment_variables            = merge(local.base, each.value.environment)
+    environment_variables            = merge(local.base, each.value.environment, { THREADS = tostring(each.value.concurrency) }) # else functions-framework has four per processor
 
     dynamic "secret_environment_variables" {
       for_each = toset(each.value.secrets)
@@ -94,4 +94,14 @@ resource "google_cloudfunctions2_function" "all" {
     google_storage_bucket_iam_member.requests,
     google_storage_bucket_iam_member.policy,
   ]
+}
+
+# Cloud Run writes a line for each request, and for a hundred million events those would cost more than Pub/Sub does. What fails is kept.
+resource "google_logging_project_exclusion" "storage_event" {
+  project     = var.project
+  name        = "cost-watchdog-storage-event"
+  description = "Requests of storage events that were answered"
+  filter      = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"cost-watchdog-storage-event\" AND log_id(\"run.googleapis.com/requests\") AND httpRequest.status<400"
+
+  depends_on = [google_project_service.own]
 }

@@ -263,6 +263,14 @@ run "one_function_fails_alone" {
     error_message = "Each function has a topic and a subscription of its own, so that one that fails holds up no other."
   }
   assert {
+    condition     = alltrue([for function in google_cloudfunctions2_function.all : function.service_config[0].environment_variables["THREADS"] == tostring(function.service_config[0].max_instance_request_concurrency)])
+    error_message = "Each request that an instance takes has a thread, or it waits for another one's calls."
+  }
+  assert {
+    condition     = strcontains(google_logging_project_exclusion.storage_event.filter, "cost-watchdog-storage-event") && strcontains(google_logging_project_exclusion.storage_event.filter, "httpRequest.status<400")
+    error_message = "Of storage events only what failed stands in the log: the lines of the others would cost more than they tell."
+  }
+  assert {
     condition     = alltrue([for function in google_cloudfunctions2_function.all : function.service_config[0].max_instance_count <= 10 && function.service_config[0].min_instance_count == 0 && function.service_config[0].available_memory == "512Mi" && function.build_config[0].runtime == "python313"])
     error_message = "Each function is bounded, and costs nothing while nothing happens."
   }
