@@ -93,14 +93,12 @@ def park(job: Job, fleet: Fleet, may_write: Callable[[], bool]) -> Result:
     except CloudError as error:
         return _failed(target.but(status="failed", maybe=target.maybe or (sent and isinstance(error, Unavailable))), error)
     if changes.reached(live.state, target.wanted):
-        return Result(_verified(target, live.state))
+        return Result(_verified(target, changes.made(live.state, target.wanted)))
     return Result(target, moved=live)
 
 
 def _verified(target: TargetRecord, wrote: State) -> TargetRecord:
-    # A field that was not wanted came from somebody else before it was read back.
-    wrote = {name: value for name, value in wrote.items() if name in target.wanted}
-    return target.but(status="verified", wrote=wrote, reason="", attempts=0, retry_at=None)
+    return target.but(status="verified", wrote=dict(wrote), reason="", attempts=0, retry_at=None)
 
 
 def restore(job: Job, fleet: Fleet, may_write: Callable[[], bool]) -> Result:

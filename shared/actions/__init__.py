@@ -67,7 +67,7 @@ class Changes(Protocol):
         ...
 
     def made(self, live: State, wanted: State) -> State:
-        """The state that may be claimed as the watchdog's own where a write's outcome is not known: what was wanted, and what the platform makes of it.
+        """The state that may be claimed as the watchdog's own once the live one was read: what was wanted, and what the platform makes of it.
 
         Whatever else stands in the live state is somebody's doing, even where the wanted state counts as reached.
         """

@@ -22,6 +22,7 @@ from shared import checks, errors
 from shared.actions import params_by_name, registry
 from shared.entry import Status, StepState
 from shared.policy import schema
+from tests.chaos.mutants import MUTANTS
 from tests.envelopes import EVENTS
 from tests.shapes import BY_NAME
 
@@ -215,6 +216,19 @@ def test_every_threat_has_its_test() -> None:
     rows = [line for line in threats.split("\n") if line.startswith("|") and not line.startswith(("|---", "| threat |"))]
     assert len(rows) > 20
     assert [row for row in rows if "`test_" not in row.rsplit("|", 2)[1]] == []
+
+
+def test_the_evidence_can_be_repeated() -> None:
+    """Each test, target and mutant that the page of evidence names is there, and each of its rows about a promise says how it is repeated."""
+    text = (DOCS / "evidence.md").read_text(encoding="utf-8")
+    there = {node.name for tree in modules("tests").values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    assert set(re.findall(r"`(test_\w+)`", text)) - there == set()
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
+    assert set(re.findall(r"^\| `([a-z-]+)`:", text, flags=re.MULTILINE)) <= set(MUTANTS)
+    rows = [line for line in text.split("\n") if line.count("|") == 5 and not line.startswith(("|---", "| promise |"))]
+    assert len(rows) > 20
+    assert [row for row in rows if not re.search(r"`(make|python -m) [^`]+` \|$", row)] == []
 
 
 def test_every_exception_from_the_security_rules_is_justified() -> None:

@@ -153,6 +153,23 @@ def test_what_came_back_is_named_once_and_left(stage: Stage) -> None:
     assert stage.state(RANKER)["minimum"] == 4
 
 
+def test_what_somebody_changes_before_it_is_read_back_is_theirs() -> None:
+    """A deployment between the write and the look at its result is no work of the watchdog's, so putting back leaves it."""
+    stage = Stage(a_policy(STOPPED_100))
+    stage.service("ranker", HERE)
+
+    def deploy(called: str) -> None:
+        if called == "update":
+            stage.heal()
+            stage.services.deploy(RANKER, "ben@acme.example", revision_minimum=2)
+
+    stage.hooks.after = deploy
+    stage.send(105)
+    assert stage.state(RANKER)["mode"] == "manual"
+    stage.ann().restore_all()
+    assert (stage.state(RANKER)["mode"], stage.state(RANKER)["minimum"], stage.state(RANKER)["revision_minimum"]) == ("automatic", 2, 2)
+
+
 def test_what_came_back_is_parked_again_where_the_policy_says_so_but_not_for_ever() -> None:
     """Three times; whoever brings it back more often than that means it."""
     stage = Stage(a_policy(IDLE_80, more="on_drift: repark"))
