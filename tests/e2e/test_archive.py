@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 import venv
 import zipfile
@@ -182,8 +183,11 @@ def test_each_target_answers_from_the_archive(deployed: Deployment, sandbox: San
         assert sandbox.pubsub.drain(30)
         assert "will delete 17 objects" in letters(sandbox)[-1]["text"]
         asked = urllib.request.Request(functions.by_target["audit"].url, headers={"Accept": "application/json"})  # noqa: S310  # it is on loopback
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked, timeout=60) as answer:
-            jsonschema.validate(json.load(answer), schema())
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked, timeout=60) as answer:
+                jsonschema.validate(json.load(answer), schema())
+        except urllib.error.HTTPError as error:
+            pytest.fail("\n".join([str(error), *functions.by_target["audit"].tail(40)]))
         delivery = sandbox.slack.command("/cost-watchdog", "status", channel="ml-cost", user=ANN)
         assert delivery.status == 200
         wait_until(lambda: any("ML Training Budget" in each["text"] for each in sandbox.slack.ephemerals))

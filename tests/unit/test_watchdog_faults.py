@@ -208,3 +208,13 @@ def test_a_new_service_of_the_same_step_is_not_parked_again_and_again(stage: Sta
     assert "made" not in stage.written()
     stage.send(101)
     assert "made" in stage.written()
+
+
+def test_a_fault_of_our_own_in_one_entry_hides_no_other(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged with its stack, and tried again at the next tick."""
+    stage.send(85)
+    struck = stage.strike("read", lambda: ZeroDivisionError("a fault"))
+    assert stage.tick(20) == []
+    assert struck == ["read"]
+    assert "could not be carried on because of a fault in the watchdog; it is tried again at the next tick" in caplog.text
+    assert stage.tick(20) == ["carried on"]
