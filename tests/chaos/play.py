@@ -15,8 +15,10 @@ from sandbox.grpc_errors import RefusedError
 from sandbox.slack_people import Impossible
 from sandbox.storage_errors import ApiError
 from shared.slack import panel
+from tests.chaos.happenings import Event, Strike
+from tests.chaos.plots import RUNS
 from tests.chaos.processes import Nursery
-from tests.chaos.schedule import CHANNEL, REGIONS, RUNS, SERVICES, Event, Schedule
+from tests.chaos.schedule import CHANNEL, REGIONS, SERVICES, Schedule
 from tests.chaos.world import PEOPLE, World, pressable
 from tests.envelopes import attributes, encode, payload
 
@@ -86,10 +88,7 @@ class Play:
                     self.spend(how["share"], ago=how["ago"])
             case "again":
                 topics = (world.sandbox.budget_topic, world.sandbox.artifacts_topic, world.sandbox.tasks_topic)
-                sent = [
-                    message.id for topic in topics for message in world.sandbox.pubsub.messages(topic) if message.id not in self.not_sent
-                ]
-                if sent:
+                if sent := self._told(topics):
                     world.sandbox.pubsub.redeliver(sent[int(how["which"] * len(sent))])
             case "tick":
                 for _ in range(how["copies"]):
@@ -117,6 +116,8 @@ class Play:
                 self._command(how["text"])
             case "press":
                 self._press_any(how["which"], how["option"])
+            case "cancel":
+                self._call_off(how["run"])
 
     def spend(self, share: int, *, ago: float = 0.0, period: int = 0) -> None:
         """Google tells how much of the budget is spent."""
@@ -126,6 +127,11 @@ class Play:
             self.spent = max(self.spent, share)
         sandbox.pubsub.publish(sandbox.budget_topic, body, attributes(), published=now - timedelta(seconds=ago))
 
+    def _told(self, topics: tuple[str, ...]) -> list[str]:
+        """The messages that were published to these topics since the story began."""
+        pubsub = self.world.sandbox.pubsub
+        return [message.id for topic in topics for message in pubsub.messages(topic) if message.id not in self.not_sent]
+
     def passes(self, seconds: float) -> None:
         """Time goes by, but not while a function is at work: nothing stands still for hours with a call on its way."""
         if not self.world.storm.between(lambda: self.world.clock.passes(seconds)):
@@ -133,8 +139,9 @@ class Play:
 
     # what people do
 
-    def _somebody(self, pick: float, resource: str) -> None:
+    def _somebody(self, strike: Strike, resource: str) -> None:
         """Right in the middle of a call, and to what it is about where it is about something that people change."""
+        pick = strike.pick
         service, item = resource.partition("/services/")[2], resource.partition(f"{ARTIFACTS_BUCKET}/runs/")[2]
         run = item.split("/")[0] if item else RUNS[int(pick * 7) % len(RUNS)]
         name = service if service in SERVICES else [*SERVICES][int(pick * 1000) % len(SERVICES)]
@@ -144,7 +151,7 @@ class Play:
         ]
         objects = [
             Event("object", {"run": run, "does": does, "which": pick, "name": f"runs/{item}"})
-            for does in ("retry", "hold", "remove", "write")
+            for does in ([strike.deed] if strike.deed else ("retry", "hold", "remove", "write"))
         ]
         deeds = deploys if service in SERVICES else objects if item else [*deploys, *objects]
         self.happen(deeds[int(pick * 100) % len(deeds)])
@@ -190,6 +197,11 @@ class Play:
             ts, block, element = found[int(which * len(found))]
             options = [each["value"] for each in element.get("options", [])]
             self.press(ts, block, element["action_id"], options[int(option * len(options))] if options else None)
+
+    def _call_off(self, run: str) -> None:
+        for ts, block, element in pressable(self.world.messages()):
+            if element["action_id"] == panel.CANCEL and block.startswith(f"{panel.ENTRY}run-") and block.split("-")[-2] == run:
+                self.press(ts, block, panel.CANCEL)
 
     def press(self, ts: str, block: str, action: str, option: str | None = None) -> None:
         """Somebody presses a button, as it is shown."""
@@ -240,12 +252,16 @@ class Play:
         self.ticks((61, 61, 3700, 61))
 
     def begin_the_next_period(self) -> None:
-        """The month ends."""
+        """The month ends, and all that was ever told comes once more."""
         self.world.storm.note("* the next period begins")
         self.passes(PERIODS[1].timestamp() - self.world.clock.right() + 7200)
+        told = self._told((self.world.sandbox.budget_topic, self.world.sandbox.artifacts_topic))
         self.spend(1, period=1)
         self._calm()
-        self.ticks((61, 61, 1000, 61))
+        for message in told:
+            self.world.sandbox.pubsub.redeliver(message)
+        self._calm()
+        self.ticks((61, 61, 3700, 61))
 
     def ticks(self, pauses: tuple[int, ...]) -> None:
         """Time passes, and the clock ticks."""

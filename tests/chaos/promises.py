@@ -24,8 +24,8 @@ from tests.chaos.world import NEVER, State, Write, pressable, reference, said, w
 GROUP = ("manual", "count", "minimum", "maximum")
 """What is put back together, or left together, where manual scaling is involved."""
 _LATE = "told with others, late"
-_PROMOTED_FOR = 400.0
-"""Seconds after which a promotion has to be seen: an invocation works on for four minutes, and looks before each portion."""
+_ON_ITS_WAY = 120.0
+"""Seconds that a call which a process sent before it died may take: no more than a client waits for it, on a machine that has much to do."""
 _HALF = re.compile(r"left alone|LEFT ALONE|deleted [\d,]+ of|put back|NOT DELETED")
 """What a message says of a run that was not deleted as a whole."""
 _OURS = re.compile(r"shared\.errors\.(Unavailable|Conflict): ")
@@ -69,6 +69,7 @@ class Judge:
         listed = self._listed()
         wait = 3600.0 if self.play.schedule.run_wait == "1h" else 0.0
         signs: dict[str, Stored] = {}
+        called_off = self._called_off()
         for each in self.play.world.deletions:
             found = re.match(r"runs/[^/]+/", each.object.name)
             if not found:
@@ -88,12 +89,22 @@ class Judge:
                 yield f"{what}, which somebody holds"
             now = self.play.world.clock.right() - self.play.world.clock.monotonic() + each.at
             promoted = each.beside.get(f"{folder}_SUCCESS")
-            if promoted and now - promoted.created.timestamp() > _PROMOTED_FOR:
-                yield f"{what} long after the run was promoted"
+            seen = each.since - each.at + now  # whoever deletes looks before each portion, and no run here has two
+            if promoted and promoted.created.timestamp() < min(seen, now - _ON_ITS_WAY):
+                yield f"{what} after the run was promoted"
+            if now > called_off.get((folder, sign.generation), now):
+                yield f"{what} after that was called off"
             if now - sign.created.timestamp() < wait - 120 and not self._asked(panel.APPROVE, runs=True):
                 yield f"{what} before its wait was over"
             if (each.object.name, each.object.generation) not in listed:
                 yield f"{what}, and stands in no manifest"
+
+    def _called_off(self) -> dict[tuple[str, int], float]:
+        """The runs of which it was said that their deletion is called off, each with the generation of its sign, and when."""
+        told = [
+            message for message in self.play.world.messages() if ": called off" in message["text"] and reference(message).startswith("run-")
+        ]
+        return {(f"runs/{run}/", int(sign)): float(message["ts"]) for message in told for run, sign in [_run_of(reference(message))]}
 
     def _log(self) -> Iterator[str]:
         """What the functions themselves take for a fault in their code, and whatever was raised that is none of the documented errors."""
@@ -254,6 +265,11 @@ class Judge:
         stored = [each.data or b"" for shelf in contents for each in shelf if each.name.startswith("manifests/")]
         lines = (json.loads(line) for data in stored for line in gzip.decompress(data).splitlines())
         return {(line["name"], int(line["generation"])) for line in lines}
+
+
+def _run_of(reference: str) -> list[str]:
+    """The run that a message is about, and the generation of its sign."""
+    return reference.rsplit("/", 1)[0].split("-")[-2:]
 
 
 def _short(name: str) -> str:

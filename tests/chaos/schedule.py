@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.cloud import ARTIFACTS_BUCKET, PROJECT
 from sandbox.functions import BUDGET_ALERT, SLACK_ACTION, STORAGE_EVENT, TASK
+from tests.chaos import plots
+from tests.chaos.happenings import Event, Strike
+from tests.chaos.plots import RUNS
 
 REGIONS = ("us-central1", "europe-west1")
 CHANNEL = "ml-cost"
 SERVICES = {"embedder": "staging", "ranker": "dev", "gateway": "staging", "eval": "dev"}
-RUNS = ("a", "ab", "c")
 LEVELS = (50, 70, 90)
 STAGING, BOTH = "{env: staging}", "{env: [staging, dev]}"
 _DOES = (("idle", STAGING), ("idle", BOTH), ("stopped", STAGING), ("stopped", BOTH))
@@ -24,44 +26,6 @@ _METHODS = (
 """Which calls are struck; ``push`` is the answer of a function to a delivery."""
 _TROUBLE = {"die before": 2, "die after": 3, "drop": 3, "refuse": 2, "slow": 1, "somebody": 3}
 """What goes wrong, and how often in proportion."""
-
-
-@dataclass(frozen=True)
-class Strike:
-    """One thing that goes wrong.
-
-    Attributes:
-        method: Which calls it looks at, as a pattern.
-        after: How many of them go by first.
-        trouble: ``die before`` and ``die after`` the call's work, ``drop`` the answer, ``refuse``, ``slow``, or ``somebody`` does something right then.
-        times: How many calls in a row are dropped or refused.
-        pick: A number that chooses whatever else is to be chosen.
-        victim: The target that dies.
-    """
-
-    method: str
-    after: int
-    trouble: str
-    times: int
-    pick: float
-    victim: str
-
-
-@dataclass(frozen=True)
-class Event:
-    """One thing that happens.
-
-    Attributes:
-        what: In a word; `tests.chaos.play` says what each word means.
-        how: Its particulars.
-        strikes: What goes wrong from then on.
-        at_once: Whether the next event does not wait for this one to be dealt with.
-    """
-
-    what: str
-    how: Mapping[str, Any] = field(default_factory=dict)
-    strikes: tuple[Strike, ...] = ()
-    at_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,17 +114,19 @@ def of(seed: int) -> Schedule:
         to, select = dice.choice(_DOES)
         to = dice.choices([to, "pools", "notify"], [6, 1, 1])[0]
         ladder.append(Step(level, to, select, dice.choices(["", "wait: 30m", "approve: true"], [6, 2, 1])[0]))
+    plot = plots.of(seed, [step.at for step in ladder])
+    run_wait = dice.choice(["0s", "0s", "1h"])
     return Schedule(
         seed,
         tuple(ladder),
-        dice.choice(["0s", "0s", "1h"]),
+        plot.run_wait or run_wait,
         {name: _shape(dice) for name in SERVICES},
         dice.randint(0, 3),
         {name: dice.randint(2, 10) for name in RUNS},
         unset_on_manual=dice.random() < 0.5,
         operation_seconds=dice.choice([0.0, 0.0, 1.0, 4.0]),
         undo=dice.random() < 0.6,
-        events=tuple(_events(dice)),
+        events=plot.woven(_events(dice)),
     )
 
 

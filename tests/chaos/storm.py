@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from sandbox.cloud import STATE_BUCKET
 from sandbox.faults import Fault, Faults
 from tests.chaos.clock import SCALE, StoryClock
-from tests.chaos.schedule import Strike
+from tests.chaos.happenings import Strike
 
 _WRITES = ("storage.objects.insert", "storage.objects.patch", "storage.objects.delete")
 _OVER_HTTP: tuple[int, ...] = (429, 500, 503, 408)
@@ -26,14 +26,14 @@ class Storm(Faults):
     Attributes:
         clock: The story's.
         kill: Kills a target's process.
-        somebody: Does what a person does, chosen by a number, to what the call is about where that can be.
+        somebody: Does what a person does, chosen by the strike, to what the call is about where that can be.
         refusing: The status with which the state bucket refuses writes, or none.
         record: Every call: when, what, to what, and what went wrong.
     """
 
     clock: StoryClock | None = None
     kill: Callable[[str], None] = lambda _: None
-    somebody: Callable[[float, str], None] = lambda *_: None
+    somebody: Callable[[Strike, str], None] = lambda *_: None
     refusing: int | None = None
     record: list[str] = field(default_factory=list)
     _armed: list[Strike] = field(default_factory=list)
@@ -102,7 +102,7 @@ class Storm(Faults):
             if self.refusing and method in _WRITES and resource.startswith(f"{STATE_BUCKET}/"):
                 return Fault(method, status=self.refusing), None, f"-> {self.refusing}"
             for index, each in enumerate(self._armed):
-                if not fnmatch.fnmatchcase(method, each.method):
+                if not any(fnmatch.fnmatchcase(name, each.method) for name in (method, f"{method} {resource}")):
                     continue
                 if each.after:
                     self._armed[index] = replace(each, after=each.after - 1)
@@ -128,5 +128,5 @@ class Storm(Faults):
                 seconds = strike.pick * _SLOW
                 return Fault(method, delay=seconds / SCALE), None, f"-> takes {seconds:.0f} s"
             case "somebody":
-                return None, lambda: self.somebody(strike.pick, resource), "<- somebody does something meanwhile"
+                return None, lambda: self.somebody(strike, resource), "<- somebody does something meanwhile"
         return Fault(method, status=status, retry_after=1 + int(strike.pick * 30)), None, f"-> {status}"

@@ -64,11 +64,13 @@ class Deletion:
         at: Seconds of the story.
         object: What was deleted.
         beside: What was live in the bucket right before, by name.
+        since: Since when the oldest of the deliveries that were being dealt with then was, in seconds of the story.
     """
 
     at: float
     object: Stored
     beside: Mapping[str, Stored]
+    since: float
 
 
 @dataclass
@@ -101,6 +103,8 @@ class World:
         self.storm.kill = self.targets.kill
         self.live: dict[str, State] = {}
         self.by_people = False
+        self.at_work: dict[int, float] = {}
+        self.deliveries = itertools.count()
         self._build()
         self._witness()
         self._connect()
@@ -167,7 +171,10 @@ class World:
 
         def retired(bucket: Any, stored: Stored, now: Any, *, archives: bool) -> None:
             if bucket.name == ARTIFACTS_BUCKET and not self.by_people:
-                self.deletions.append(Deletion(self.clock.monotonic(), stored, {each.name: each for each in bucket.live}))
+                at = self.clock.monotonic()
+                self.deletions.append(
+                    Deletion(at, stored, {each.name: each for each in bucket.live}, min([*self.at_work.values()], default=at))
+                )
                 self.storm.note(f"    deleted: {stored.name}#{stored.generation}")
             retire(bucket, stored, now, archives=archives)
 
@@ -189,10 +196,13 @@ class World:
 
         def posted(job: Any) -> int | None:
             target = next(target for target, (topic, _) in triggers(self.sandbox).items() if topic == job.message.topic)
+            number = next(self.deliveries)
+            self.at_work[number] = self.clock.monotonic()
             try:
                 self.targets.begin(target)
                 status = post(job)
             finally:
+                del self.at_work[number]
                 self.storm.answered()
             if self.storm.unheard(target):
                 status = None
