@@ -64,21 +64,12 @@ def _overwritten(dice: random.Random) -> Plot:
 
 
 def _promoted(dice: random.Random) -> Plot:
-    """Somebody promotes a run after it has failed, and before it is deleted."""
+    """Somebody promotes a run: before it fails, or after the worker that began to delete it has died. In between, it would be newer than the sign too."""
     run = dice.choice(RUNS)
-    announced = (_TICK,) if dice.random() < 0.5 else ()  # where runs wait
-    return Plot(
-        (
-            Event("fails", {"run": run}),
-            *announced,
-            Event("object", {"run": run, "does": "promote", "which": 0.0}),
-            _passes(3700),
-            _TICK,
-            _TICK,
-        ),
-        dice.random(),
-        "1h" if announced else "",
-    )
+    fails, promote = Event("fails", {"run": run}), Event("object", {"run": run, "does": "promote", "which": 0.0})
+    death = Strike(_deletions_of(run), dice.randint(0, 2), dice.choice(["die before", "die after"]), 1, dice.random(), TASK)
+    row = (promote, fails) if dice.random() < 0.25 else (fails, Event("tick", {"copies": 1}, (death,)), promote)
+    return Plot((*row, _passes(130), _TICK, _passes(61), _TICK), dice.random(), "0s")
 
 
 def _called_off(dice: random.Random) -> Plot:
@@ -98,8 +89,11 @@ def _unclaimed(dice: random.Random, levels: Sequence[int]) -> Plot:
 
 def _ambush(dice: random.Random, run: str, deed: str) -> Strike:
     """Somebody who strikes when one of a run's objects is about to be deleted."""
-    method = f"storage.objects.delete {ARTIFACTS_BUCKET}/runs/{run}/*"
-    return Strike(method, dice.randint(0, 4), "somebody", 1, dice.random(), TASK, deed)
+    return Strike(_deletions_of(run), dice.randint(0, 4), "somebody", 1, dice.random(), TASK, deed)
+
+
+def _deletions_of(run: str) -> str:
+    return f"storage.objects.delete {ARTIFACTS_BUCKET}/runs/{run}/*"
 
 
 def _passes(seconds: float) -> Event:
