@@ -18,6 +18,7 @@ from typing import Any
 
 from functions import triggers
 from shared import session
+from shared.braking import Braking
 from shared.cloud import objects
 from shared.cloud.object_batch import call, segment
 from shared.cloud.run_services import CloudRunServices
@@ -126,11 +127,22 @@ def _claims_nothing() -> None:
     put(Ladder, sure_of_claim=lambda *_: True)
 
 
+def _never_brakes() -> None:
+    """No change is counted, so that the brake never goes on."""
+    put(Braking, reserve=lambda *_: True)
+
+
+def _ignores_the_brake() -> None:
+    """What is under way goes on while the brake is on."""
+    put(Braking, on=lambda _: False)
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     each.__name__.strip("_").replace("_", "-"): each
     for each in (
         _protects_nothing, _ignores_leases, _marks_before_it_posts, _looks_for_no_message, _acts_before_it_records, _doubts_nothing, _writes_over_others,
         _forgets_what_is_closed, _acknowledges_everything, _deletes_promoted_runs, _deletes_what_was_overwritten, _claims_nothing,
+        _never_brakes, _ignores_the_brake,
     )
 }  # fmt: skip
 """By name."""

@@ -18,11 +18,12 @@ from shared.slack import panel
 from tests.chaos.happenings import Event, Strike
 from tests.chaos.plots import RUNS
 from tests.chaos.processes import Nursery
-from tests.chaos.schedule import CHANNEL, REGIONS, SERVICES, Schedule
+from tests.chaos.schedule import BUDGETS, CHANNEL, REGIONS, SERVICES, Schedule
 from tests.chaos.world import PEOPLE, World, pressable
-from tests.envelopes import attributes, encode, payload
+from tests.envelopes import BUDGET, attributes, encode, payload
 
 PERIODS = (datetime(2026, 11, 1, 8, tzinfo=UTC), datetime(2026, 12, 1, 8, tzinfo=UTC))
+_IDS = (BUDGET, "0f1c2a4e-3f5d-4e0a-9a34-6f4c1f3f7b52")
 _STALE = 6 * 3600.0
 _A_MOMENT = 0.5
 """Real seconds that an event has to be dealt with, before the next one comes all the same."""
@@ -39,7 +40,7 @@ class Play:
     Attributes:
         world: Where.
         faults: What went wrong with the story itself: messages that are answered by nothing but errors.
-        spent: The highest share of the budget that Google has told of.
+        spent: The highest share of each budget that Google has told of.
         not_sent: The messages of the beginning, which nobody was subscribed to.
         touched: What people did to a run, beside letting it fail once.
         failed: The runs that have failed, with the generation of the sign.
@@ -51,7 +52,7 @@ class Play:
 
     world: World
     faults: list[str] = field(default_factory=list)
-    spent: int = 0
+    spent: dict[int, int] = field(default_factory=dict)
     not_sent: frozenset[str] = frozenset()
     touched: dict[str, list[str]] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
@@ -85,7 +86,7 @@ class Play:
         match event.what:
             case "spend":
                 for _ in range(how["copies"]):
-                    self.spend(how["share"], ago=how["ago"])
+                    self.spend(how["share"], ago=how["ago"], budget=how.get("budget", 0))
             case "again":
                 topics = (world.sandbox.budget_topic, world.sandbox.artifacts_topic, world.sandbox.tasks_topic)
                 if sent := self._told(topics):
@@ -119,13 +120,13 @@ class Play:
             case "cancel":
                 self._call_off(how["run"])
 
-    def spend(self, share: int, *, ago: float = 0.0, period: int = 0) -> None:
-        """Google tells how much of the budget is spent."""
+    def spend(self, share: int, *, ago: float = 0.0, period: int = 0, budget: int = 0) -> None:
+        """Google tells how much of a budget is spent."""
         sandbox, now = self.world.sandbox, datetime.fromtimestamp(self.world.clock.right(), UTC)
-        body = encode(payload(share, costIntervalStart=PERIODS[period].isoformat()))
+        body = encode(payload(share, costIntervalStart=PERIODS[period].isoformat(), budgetDisplayName=BUDGETS[budget]))
         if ago < _STALE:
-            self.spent = max(self.spent, share)
-        sandbox.pubsub.publish(sandbox.budget_topic, body, attributes(), published=now - timedelta(seconds=ago))
+            self.spent[budget] = max(self.spent.get(budget, 0), share)
+        sandbox.pubsub.publish(sandbox.budget_topic, body, attributes(budgetId=_IDS[budget]), published=now - timedelta(seconds=ago))
 
     def _told(self, topics: tuple[str, ...]) -> list[str]:
         """The messages that were published to these topics since the story began."""
@@ -236,9 +237,17 @@ class Play:
     def come_to_the_end_of_the_period(self) -> None:
         """Google says once more what is spent, and time passes."""
         self.world.storm.note("* google says once more how it stands")
-        self.spend(self.spent)
+        for budget, share in sorted(self.spent.items()):
+            self.spend(share, budget=budget)
         self._calm()
         self.ticks(_AFTER_A_MESSAGE)
+
+    def release(self) -> None:
+        """Somebody releases the brake, where it is on and Slack says so."""
+        for ts, block, element in pressable(self.world.messages()):
+            if element["action_id"] == panel.RELEASE:
+                self.press(ts, block, panel.RELEASE)
+        self._calm()
 
     def undo(self) -> None:
         """Somebody presses "Undo" below each message of a run that was deleted."""
@@ -256,17 +265,20 @@ class Play:
         self.world.storm.note("* the next period begins")
         self.passes(PERIODS[1].timestamp() - self.world.clock.right() + 7200)
         told = self._told((self.world.sandbox.budget_topic, self.world.sandbox.artifacts_topic))
-        self.spend(1, period=1)
+        for budget in self.schedule.budgets:
+            self.spend(1, period=1, budget=budget)
         self._calm()
         for message in told:
             self.world.sandbox.pubsub.redeliver(message)
         self._calm()
-        self.ticks((61, 61, 3700, 61))
+        self.ticks((61, 61, 3700, 61), released=False)  # what is put back waits for nobody
 
-    def ticks(self, pauses: tuple[int, ...]) -> None:
-        """Time passes, and the clock ticks."""
+    def ticks(self, pauses: tuple[int, ...], *, released: bool = True) -> None:
+        """Time passes, and the clock ticks; somebody sees to it that the brake is released."""
         for seconds in pauses:
             self.passes(seconds)
+            if released and self.schedule.per_hour:
+                self.release()
             tick(self.world.sandbox)
             self._calm()
 

@@ -17,6 +17,8 @@ from typing import Any
 from sandbox.cloud import STATE_BUCKET
 from sandbox.storage_state import Stored
 from shared.slack import panel
+from tests.chaos import brakes
+from tests.chaos.brakes import ON_ITS_WAY
 from tests.chaos.play import Play
 from tests.chaos.schedule import SERVICES
 from tests.chaos.world import NEVER, State, Write, pressable, reference, said, warm
@@ -24,8 +26,6 @@ from tests.chaos.world import NEVER, State, Write, pressable, reference, said, w
 GROUP = ("manual", "count", "minimum", "maximum")
 """What is put back together, or left together, where manual scaling is involved."""
 _LATE = "told with others, late"
-_ON_ITS_WAY = 120.0
-"""Seconds that a call which a process sent before it died may take: no more than a client waits for it, on a machine that has much to do."""
 _HALF = re.compile(r"left alone|LEFT ALONE|deleted [\d,]+ of|put back|NOT DELETED")
 """What a message says of a run that was not deleted as a whole."""
 _OURS = re.compile(r"shared\.errors\.(Unavailable|Conflict): ")
@@ -58,6 +58,7 @@ class Judge:
             f"{_short(each.name)} was written to, and nothing changed" for each in world.writes if each.ours and each.before == each.after
         ]
         self.wrong += self._deletions()
+        self.wrong += brakes.broken(self.play)
         told = Counter(reference(message) for message in world.messages())
         self.wrong += [f"{name} was posted {count} times" for name, count in told.items() if name and count > 1]
         self.wrong += self._log()
@@ -90,7 +91,7 @@ class Judge:
             now = self.play.world.clock.right() - self.play.world.clock.monotonic() + each.at
             promoted = each.beside.get(f"{folder}_SUCCESS")
             seen = each.since - each.at + now  # whoever deletes looks before each portion, and no run here has two
-            if promoted and promoted.created.timestamp() < min(seen, now - _ON_ITS_WAY):
+            if promoted and promoted.created.timestamp() < min(seen, now - ON_ITS_WAY):
                 yield f"{what} after the run was promoted"
             if now > called_off.get((folder, sign.generation), now):
                 yield f"{what} after that was called off"
@@ -124,7 +125,7 @@ class Judge:
             self.wrong += self._gone(run)
 
     def _parked(self, name: str, env: str) -> Iterator[str]:
-        steps = [step for step in self.play.schedule.steps if step.at <= self.play.spent and step.means(env)]
+        steps = [step for step in self.play.schedule.steps if step.at <= self.play.spent.get(step.budget, 0) and step.means(env)]
         mine = [write for write in self.play.world.writes if write.name == name]
         parks = [write for write in mine if write.ours and write.parks]
         theirs = [write for write in mine if not write.ours]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sandbox.cloud import ARTIFACTS_BUCKET, PROJECT
@@ -17,6 +17,7 @@ REGIONS = ("us-central1", "europe-west1")
 CHANNEL = "ml-cost"
 SERVICES = {"embedder": "staging", "ranker": "dev", "gateway": "staging", "eval": "dev"}
 LEVELS = (50, 70, 90)
+BUDGETS = ("ML Training Budget", "Inference Budget")
 STAGING, BOTH = "{env: staging}", "{env: [staging, dev]}"
 _DOES = (("idle", STAGING), ("idle", BOTH), ("stopped", STAGING), ("stopped", BOTH))
 _METHODS = (
@@ -37,12 +38,14 @@ class Step:
         to: ``idle`` or ``stopped`` for services, ``pools`` for worker pools, ``notify``.
         select: The labels that it selects.
         gate: ``wait: 30m``, ``approve: true``, or nothing.
+        budget: Which of `BUDGETS` it belongs to.
     """
 
     at: int
     to: str
     select: str
     gate: str
+    budget: int = 0
 
     def means(self, env: str) -> bool:
         """Whether it selects services of this environment."""
@@ -55,7 +58,7 @@ class Schedule:
 
     Attributes:
         seed: What it was made of.
-        steps: The ladder of its budget.
+        steps: The ladders of its budgets, of which there are one or two.
         run_wait: How long a failed run waits.
         shapes: How each service is scaled at the beginning, as `sandbox` takes it.
         pool: How many instances the worker pool has.
@@ -63,6 +66,7 @@ class Schedule:
         unset_on_manual: See `sandbox.run_scaling.change`.
         operation_seconds: How long Cloud Run's operations take.
         undo: Whether what was deleted is put back in the end.
+        per_hour: After how many changes within an hour the brake goes on; 0 is as the policy has it by itself.
         events: What happens.
     """
 
@@ -75,7 +79,13 @@ class Schedule:
     unset_on_manual: bool
     operation_seconds: float
     undo: bool
+    per_hour: int
     events: tuple[Event, ...]
+
+    @property
+    def budgets(self) -> list[int]:
+        """Which of `BUDGETS` there are."""
+        return sorted({step.budget for step in self.steps})
 
     @property
     def policy(self) -> str:
@@ -86,14 +96,11 @@ class Schedule:
             f"scope: {{projects: [{PROJECT}], regions: [{', '.join(REGIONS)}]}}",
             'protect: {labels: {env: prod}, services: ["*-prod"]}',
             f'slack: {{channel: "#{CHANNEL}"}}',
+            *([f"limits: {{per_hour: {self.per_hour}}}"] if self.per_hour else []),
             "budgets:",
-            "  - budget: ML Training Budget",
-            "    steps:",
         ]
-        for step in self.steps:
-            action = {"notify": "notify", "pools": '{stop_worker_pools: {select: {services: ["*"]}}}'}.get(step.to)
-            action = action or f"{{scale_to_zero: {{select: {{labels: {step.select}}}, to: {step.to}}}}}"
-            lines += [f"      - at: {step.at}%", f"        do: [{action}]", *([f"        {step.gate}"] if step.gate else [])]
+        for budget in self.budgets:
+            lines += [f"  - budget: {BUDGETS[budget]}", "    steps:", *self._ladder(budget)]
         lines += [
             "artifacts:",
             f"  - bucket: {ARTIFACTS_BUCKET}",
@@ -105,20 +112,27 @@ class Schedule:
         ]
         return "\n".join([*lines, ""])
 
+    def _ladder(self, budget: int) -> list[str]:
+        lines: list[str] = []
+        for step in self.steps:
+            if step.budget != budget:
+                continue
+            action = {"notify": "notify", "pools": '{stop_worker_pools: {select: {services: ["*"]}}}'}.get(step.to)
+            action = action or f"{{scale_to_zero: {{select: {{labels: {step.select}}}, to: {step.to}}}}}"
+            lines += [f"      - at: {step.at}%", f"        do: [{action}]", *([f"        {step.gate}"] if step.gate else [])]
+        return lines
+
 
 def of(seed: int) -> Schedule:
     """The story of a seed."""
-    dice = random.Random(seed)
-    ladder = []
-    for level in sorted(dice.sample(LEVELS, dice.randint(1, 3))):
-        to, select = dice.choice(_DOES)
-        to = dice.choices([to, "pools", "notify"], [6, 1, 1])[0]
-        ladder.append(Step(level, to, select, dice.choices(["", "wait: 30m", "approve: true"], [6, 2, 1])[0]))
+    dice, more = random.Random(seed), random.Random(f"more {seed}")
+    ladder = _ladder(dice, 0)
+    second = _ladder(more, 1) if more.random() < 0.25 else []
     plot = plots.of(seed, [step.at for step in ladder])
     run_wait = dice.choice(["0s", "0s", "1h"])
     return Schedule(
         seed,
-        tuple(ladder),
+        (*ladder, *second),
         plot.run_wait or run_wait,
         {name: _shape(dice) for name in SERVICES},
         dice.randint(0, 3),
@@ -126,8 +140,23 @@ def of(seed: int) -> Schedule:
         unset_on_manual=dice.random() < 0.5,
         operation_seconds=dice.choice([0.0, 0.0, 1.0, 4.0]),
         undo=dice.random() < 0.6,
-        events=plot.woven(_events(dice)),
+        per_hour=more.choice([0, 0, 0, 5]),
+        events=plot.woven([_of_either(more, event) if second else event for event in _events(dice)]),
     )
+
+
+def _ladder(dice: random.Random, budget: int) -> list[Step]:
+    ladder = []
+    for level in sorted(dice.sample(LEVELS, dice.randint(1, 3))):
+        to, select = dice.choice(_DOES)
+        to = dice.choices([to, "pools", "notify"], [6, 1, 1])[0]
+        ladder.append(Step(level, to, select, dice.choices(["", "wait: 30m", "approve: true"], [6, 2, 1])[0], budget))
+    return ladder
+
+
+def _of_either(dice: random.Random, event: Event) -> Event:
+    """The same, of either budget where it is about one."""
+    return replace(event, how={**event.how, "budget": dice.randint(0, 1)}) if event.what == "spend" else event
 
 
 def _shape(dice: random.Random) -> dict[str, Any]:

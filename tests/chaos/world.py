@@ -42,6 +42,7 @@ class Write:
         ours: Whether the watchdog did it.
         before: The scaling before it.
         after: The scaling after it; empty where it was deleted.
+        since: Since when the oldest of the deliveries that were being dealt with then was, in seconds of the story.
     """
 
     at: float
@@ -49,6 +50,7 @@ class Write:
     ours: bool
     before: State
     after: State
+    since: float
 
     @property
     def parks(self) -> bool:
@@ -64,7 +66,7 @@ class Deletion:
         at: Seconds of the story.
         object: What was deleted.
         beside: What was live in the bucket right before, by name.
-        since: Since when the oldest of the deliveries that were being dealt with then was, in seconds of the story.
+        since: As in `Write`.
     """
 
     at: float
@@ -166,20 +168,21 @@ class World:
             log(method, name, mask, principal)
             before, after = self.live.get(name, {}), self._scaling(name)
             self.live[name] = after
-            self.writes.append(Write(self.clock.monotonic(), name, principal == WATCHDOG, before, after))
+            self.writes.append(Write(self.clock.monotonic(), name, principal == WATCHDOG, before, after, self._since()))
             self.storm.note(f"    {method} by {principal.split('@', maxsplit=1)[0]}: {name.rsplit('/', 1)[-1]} {_changes(before, after)}")
 
         def retired(bucket: Any, stored: Stored, now: Any, *, archives: bool) -> None:
             if bucket.name == ARTIFACTS_BUCKET and not self.by_people:
                 at = self.clock.monotonic()
-                self.deletions.append(
-                    Deletion(at, stored, {each.name: each for each in bucket.live}, min([*self.at_work.values()], default=at))
-                )
+                self.deletions.append(Deletion(at, stored, {each.name: each for each in bucket.live}, self._since()))
                 self.storm.note(f"    deleted: {stored.name}#{stored.generation}")
             retire(bucket, stored, now, archives=archives)
 
         run._log = logged  # type: ignore[method-assign]
         storage._retire = retired  # type: ignore[method-assign]
+
+    def _since(self) -> float:
+        return min([*self.at_work.values()], default=self.clock.monotonic())
 
     def people(self, work: Callable[[], object]) -> None:
         """Somebody else than the watchdog does something to objects; nobody else gets between."""
