@@ -65,11 +65,9 @@ def broken(play: Play) -> Iterator[str]:
 
 def _kept(play: Play) -> list[tuple[float, Brake]]:
     """All that ever stood in the record of the brake, each with the second of the story in which it was written."""
-    stored = {
-        each.generation: each for shelf in play.world.sandbox.storage.contents(STATE_BUCKET) for each in shelf if each.name == "brake.json"
-    }
+    stored = [*play.world.brakes, *(each for each in play.world.sandbox.storage.contents(STATE_BUCKET)[0] if each.name == "brake.json")]
     zero = play.world.clock.right() - play.world.clock.monotonic()
-    return [(each.created.timestamp() - zero, Brake.model_validate_json(each.data or b"{}")) for _, each in sorted(stored.items())]
+    return [(each.created.timestamp() - zero, Brake.model_validate_json(each.data or b"{}")) for each in stored]
 
 
 def _counted(kept: list[tuple[float, Brake]]) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sandbox.cloud import ARTIFACTS_BUCKET, Sandbox
+from sandbox.cloud import ARTIFACTS_BUCKET, STATE_BUCKET, Sandbox
 from sandbox.functions import SLACK_ACTION, triggers
 from sandbox.run_model import WATCHDOG
 from sandbox.storage_state import Stored
@@ -105,6 +105,7 @@ class World:
         self.storm.kill = self.targets.kill
         self.live: dict[str, State] = {}
         self.by_people = False
+        self.brakes: list[Stored] = []
         self.at_work: dict[int, float] = {}
         self.deliveries = itertools.count()
         self._build()
@@ -176,6 +177,8 @@ class World:
                 at = self.clock.monotonic()
                 self.deletions.append(Deletion(at, stored, {each.name: each for each in bucket.live}, self._since()))
                 self.storm.note(f"    deleted: {stored.name}#{stored.generation}")
+            if bucket.name == STATE_BUCKET and stored.name == "brake.json":
+                self.brakes.append(stored)
             retire(bucket, stored, now, archives=archives)
 
         run._log = logged  # type: ignore[method-assign]
