@@ -13,7 +13,7 @@ from typing import Literal
 from flask import Request, Response
 from pydantic import TypeAdapter, ValidationError
 
-from functions import wiring
+from functions import policy_in_force, wiring
 from shared.audit import slack as audit_slack
 from shared.audit import text as audit_text
 from shared.audit.audit import Question, audit
@@ -22,8 +22,8 @@ from shared.audit.report import Report
 from shared.audit.simulate import simulate
 from shared.errors import CloudError, Gone, SettingsError
 from shared.model import Basis
-from shared.policy import Policy
 from shared.policy.fields import Share
+from shared.policy.policy import Policy
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def answer(request: Request) -> Response:
     if request.method not in ("GET", "HEAD", "POST"):
         return _said(405, f"{request.method} is not understood; GET answers with the audit", Allow="GET, HEAD, POST")
     found = wiring.settings()
-    policy = wiring.policy(found)
+    policy = policy_in_force.policy(found)
     try:
         asked = understood(request, policy, found)
     except BadQuestionError as error:

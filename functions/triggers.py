@@ -50,7 +50,7 @@ def storage_event(event: CloudEvent) -> None:
         rejection = error
         _settle(lambda watchdog: watchdog.reject(rejection))
         return
-    suspects = wiring.watch().signs(*named) if named else ()
+    suspects = wiring.suspects(*named) if named else ()
     if not suspects:
         return
 

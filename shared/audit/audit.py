@@ -20,7 +20,7 @@ from shared.errors import Denied
 from shared.journal import BudgetState
 from shared.model import BudgetNotification
 from shared.objects.job import UNDOABLE
-from shared.policy import BudgetRule, Policy
+from shared.policy.policy import BudgetRule, Policy
 from shared.report import jobs as report_jobs
 from shared.report.burn import sentences
 from shared.report.parts import restore_command

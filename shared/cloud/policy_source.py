@@ -6,6 +6,7 @@ from pathlib import Path
 
 from shared.cloud.errors import translated
 from shared.cloud.gcs import call_options, connect
+from shared.cloud.plain_read import read_plainly
 from shared.errors import SettingsError
 from shared.settings import Settings
 
@@ -40,6 +41,9 @@ def _read(path: str) -> bytes:
 
 def _download(address: str) -> bytes:
     bucket, _, name = address.removeprefix("gs://").partition("/")
+    data = read_plainly(bucket, name, LONGEST + 1)
+    if data is not None:
+        return data
     with translated(address):
         blob = connect(bucket).get_blob(name, **call_options())
         if blob is not None:

@@ -239,7 +239,7 @@ def notices(monkeypatch: pytest.MonkeyPatch) -> Notices:
     """A watchdog that only takes notice, and a policy with one rule."""
     found, watch = Notices(), Watch([RULE])
     monkeypatch.setattr(wiring, "watchdog", lambda: found)
-    monkeypatch.setattr(wiring, "watch", lambda: watch)
+    monkeypatch.setattr(wiring, "suspects", watch.signs)
     return found
 
 
@@ -252,7 +252,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(wiring, "watchdog", refuse)
     watch = Watch([RULE])
-    monkeypatch.setattr(wiring, "watch", lambda: watch)
+    monkeypatch.setattr(wiring, "suspects", watch.signs)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -271,7 +271,7 @@ def test_an_object_that_is_a_sign_in_two_ways_is_noticed_twice(notices: Notices,
     rule = ArtifactRule.model_validate(
         {**RULE.model_dump(), "failed_when": [{"object": "s.json", "has": {"a": 1}}, {"object": "s.json", "has": {"b": 2}}]}
     )
-    monkeypatch.setattr(wiring, "watch", lambda: Watch([rule]))
+    monkeypatch.setattr(wiring, "suspects", Watch([rule]).signs)
     triggers.storage_event(object_event("runs/run-1/s.json"))
     assert [suspect.condition for _, suspect in notices.noticed] == list(rule.failed_when)
 
