@@ -21,7 +21,8 @@ from rich.table import Table
 from functions import policy_in_force, wiring
 from shared.audit import text as audit_text
 from shared.audit.audit import Question, audit
-from shared.audit.finding import CATEGORIES, Severity
+from shared.audit.category import CATEGORIES
+from shared.audit.finding import Severity
 from shared.audit.gather import Tell
 from shared.audit.report import EXIT, Report, Simulation, schema
 from shared.audit.simulate import simulate

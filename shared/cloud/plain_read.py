@@ -7,27 +7,23 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import quote, urlsplit
 
+from shared.settings import PlainStorage
+
 log = logging.getLogger(__name__)
 
-SERVER = "https://storage.googleapis.com"
 _TIME = 5.0
 """Seconds for one call."""
 _TOKEN = "/computeMetadata/v1/instance/service-accounts/default/token"  # noqa: S105  # where one is had
-_ELSEWHERE = ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_UNIVERSE_DOMAIN", "HTTPS_PROXY", "https_proxy", "API_ENDPOINT_OVERRIDE")
-"""With any of these set, the client would sign in as somebody else, or ask another server, or take another way."""
 
 
-def read_plainly(bucket: str, name: str, longest: int) -> bytes | None:
-    """The first bytes of an object, as the service account of the Cloud Run service that this runs in, or from an emulator.
-
-    Sources: https://docs.cloud.google.com/run/docs/container-contract#metadata-server for the token, and
-    https://docs.cloud.google.com/storage/docs/json_api/v1/objects/get for the object.
+def read_plainly(place: PlainStorage, bucket: str, name: str, longest: int) -> bytes | None:
+    """The first bytes of an object: https://docs.cloud.google.com/storage/docs/json_api/v1/objects/get.
 
     Args:
+        place: Where it is asked for.
         bucket: The bucket's name.
         name: The object's name.
         longest: How many bytes at most.
@@ -35,25 +31,21 @@ def read_plainly(bucket: str, name: str, longest: int) -> bytes | None:
     Returns:
         None where it could not be read in this way, for whatever reason.
     """
-    emulator = os.environ.get("STORAGE_EMULATOR_HOST")
-    if not emulator and (not os.environ.get("K_SERVICE") or any(map(os.environ.get, _ELSEWHERE))):
-        return None
     try:
-        signed_in = {} if emulator else {"Authorization": f"Bearer {_token()}"}
+        signed_in = {"Authorization": f"Bearer {_token(place.metadata)}"} if place.metadata else {}
         path = f"/download/storage/v1/b/{quote(bucket, safe='')}/o/{quote(name, safe='')}?alt=media"
-        return _get(emulator or SERVER, path, {**signed_in, "Range": f"bytes=0-{longest - 1}"})
+        return _get(place.server, path, {**signed_in, "Range": f"bytes=0-{longest - 1}"})
     except (OSError, HTTPException, LookupError, TypeError, ValueError) as error:
         log.info("%s could not be read plainly, so Google's client is asked: %s", f"gs://{bucket}/{name}", error)
         return None
 
 
-def _token() -> str:
-    host = os.environ.get("GCE_METADATA_HOST") or "metadata.google.internal"
+def _token(host: str) -> str:
     return str(json.loads(_get(f"http://{host}", _TOKEN, {"Metadata-Flavor": "Google"}))["access_token"])
 
 
 def _get(server: str, path: str, headers: dict[str, str]) -> bytes:
-    parts = urlsplit(server if "://" in server else f"http://{server}")
+    parts = urlsplit(server)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(parts.netloc, timeout=_TIME)
     try:

@@ -9,10 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from shared.cloud import plain_read
 from shared.cloud.plain_read import read_plainly
-
-ELSEWHERE = plain_read._ELSEWHERE
+from shared.settings import PlainStorage
 
 
 class Place:
@@ -42,19 +40,15 @@ class Place:
                 """Keep quiet."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.host = f"127.0.0.1:{self.server.server_port}"
+        host = f"127.0.0.1:{self.server.server_port}"
+        self.where = PlainStorage(f"http://{host}", host)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
 
 @pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    """A function on Cloud Run, with both servers on loopback."""
+def place() -> Iterator[Place]:
+    """Both servers on loopback."""
     found = Place()
-    for name in ("STORAGE_EMULATOR_HOST", *ELSEWHERE):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("K_SERVICE", "cost-watchdog-storage-event")
-    monkeypatch.setenv("GCE_METADATA_HOST", found.host)
-    monkeypatch.setattr(plain_read, "SERVER", f"http://{found.host}")
     yield found
     found.server.shutdown()
     found.server.server_close()
@@ -62,7 +56,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
 
 def test_an_object_is_read_as_the_functions_service_account(place: Place) -> None:
     """The token comes from the metadata server and goes to Cloud Storage, with the range that is wanted."""
-    assert read_plainly("acme-ml-watchdog", "a b/policy.yaml", 1000) == b"version: 1"
+    assert read_plainly(place.where, "acme-ml-watchdog", "a b/policy.yaml", 1000) == b"version: 1"
     (token, told), (path, sent) = place.asked
     assert (token, told["Metadata-Flavor"]) == ("/computeMetadata/v1/instance/service-accounts/default/token", "Google")
     assert path == "/download/storage/v1/b/acme-ml-watchdog/o/a%20b%2Fpolicy.yaml?alt=media"
@@ -83,28 +77,12 @@ def test_whatever_is_not_as_expected_is_left_to_the_client(
     """Nothing is tried again and nothing raised; the log says that it was so, and no token."""
     caplog.set_level("INFO")
     place.token, place.content, place.cut_short = token, content, cut_short
-    assert read_plainly("acme-ml-watchdog", "policy.yaml", 1000) is None
+    assert read_plainly(place.where, "acme-ml-watchdog", "policy.yaml", 1000) is None
     assert "gs://acme-ml-watchdog/policy.yaml could not be read plainly" in caplog.text
     assert "canary" not in caplog.text
 
 
-def test_a_server_that_is_not_there_is_left_to_the_client(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_not_there_is_left_to_the_client(place: Place) -> None:
     """As any other."""
-    monkeypatch.setenv("GCE_METADATA_HOST", "127.0.0.1:1")
-    assert read_plainly("acme-ml-watchdog", "policy.yaml", 1000) is None
-    assert place.asked == []
-
-
-@pytest.mark.parametrize("name", ELSEWHERE)
-def test_who_signs_in_otherwise_is_left_to_the_client(place: Place, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """It would be somebody else, or another server."""
-    monkeypatch.setenv(name, "x")
-    assert read_plainly("acme-ml-watchdog", "policy.yaml", 1000) is None
-    assert place.asked == []
-
-
-def test_a_terminal_is_left_to_the_client(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only on Cloud Run is there a metadata server for certain."""
-    monkeypatch.delenv("K_SERVICE")
-    assert read_plainly("acme-ml-watchdog", "policy.yaml", 1000) is None
+    assert read_plainly(PlainStorage(place.where.server, "127.0.0.1:1"), "acme-ml-watchdog", "policy.yaml", 1000) is None
     assert place.asked == []
