@@ -196,9 +196,10 @@ def test_a_digest_without_an_audit(stage: Stage, monkeypatch: pytest.MonkeyPatch
     assert "the audit could not be made: your default credentials were not found" in stage.messenger.posts[0][1]
 
 
-def test_a_digest_that_cannot_be_recorded_is_delivered_again(stage: Stage, seer: MemorySight) -> None:
-    """And then it is posted."""
-    stage.hooks.before = failing("write", Unavailable("503"))
+@pytest.mark.parametrize("error", [Unavailable("503"), Denied("403; grant a role with storage.objects.create")])
+def test_a_digest_that_cannot_be_recorded_is_delivered_again(stage: Stage, seer: MemorySight, error: CloudError) -> None:
+    """Whatever the reason, since the next is a week away; and then it is posted."""
+    stage.hooks.before = failing("write", error)
     with pytest.raises(Unavailable):
         triggers.task(task_event(task="digest"))
     stage.heal()
