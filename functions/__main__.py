@@ -21,8 +21,8 @@ from shared.audit.simulate import simulate
 from shared.audit.text import planned
 from shared.by_hand import ByHand
 from shared.errors import JournalError, SettingsError, WatchdogError
-from shared.policy import parse, schema
 from shared.policy.fields import Share
+from shared.policy.policy import parse, schema
 from shared.report import jobs as report_jobs
 from shared.slack.text import plural
 from shared.watchdog import Outcome

@@ -18,15 +18,16 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from functions import wiring
+from functions import policy_in_force, wiring
 from shared.audit import text as audit_text
 from shared.audit.audit import Question, audit
-from shared.audit.finding import CATEGORIES, Severity
+from shared.audit.category import CATEGORIES
+from shared.audit.finding import Severity
 from shared.audit.gather import Tell
 from shared.audit.report import EXIT, Report, Simulation, schema
 from shared.audit.simulate import simulate
 from shared.errors import SettingsError
-from shared.policy import Policy, Protect
+from shared.policy.policy import Policy, Protect
 from shared.settings import DEFAULT_POLICY, Settings
 from shared.slack.text import about, clean, plural
 
@@ -127,7 +128,7 @@ def _settings(asked: argparse.Namespace) -> tuple[Settings, Policy]:
     found = wiring.audit_settings(asked.project)
     if not found.state_bucket and found.policy == DEFAULT_POLICY:
         return found, Policy(version=1, protect=LOOKS_LIKE_PRODUCTION)
-    return found, wiring.policy(found)
+    return found, policy_in_force.policy(found)
 
 
 def _write(file: Path, text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from functions import wiring
+from functions import policy_in_force, wiring
 from shared.slack.command import Command
 from shared.slack.desk import Desk, NotDone
 from shared.slack.text import code, prose
@@ -22,7 +22,7 @@ def _audit() -> str:
 
     found = wiring.settings()
     return audit_slack.summary(
-        audit(wiring.sight(found), wiring.policy(found), Question(), project=found.project, service=found.service)
+        audit(wiring.sight(found), policy_in_force.policy(found), Question(), project=found.project, service=found.service)
     ).text
 
 
@@ -36,7 +36,7 @@ def _plan(command: Command) -> Sequence[str]:
     from shared.audit.simulate import simulate
     from shared.audit.text import simulated
 
-    named = [rule.budget for rule in wiring.policy(wiring.settings()).budgets]
+    named = [rule.budget for rule in policy_in_force.policy(wiring.settings()).budgets]
     if not command.name and len(named) != 1:
         raise NotDone(f"Say for which budget: {', '.join(code(each) for each in named) or prose('the policy names none')}.")
     return [*simulated(simulate(wiring.watchdog(), budget=command.name or named[0], share=command.share, basis=command.basis))]

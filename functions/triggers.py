@@ -25,9 +25,14 @@ def budget_alert(event: CloudEvent) -> None:
 
 def task(event: CloudEvent) -> None:
     """Answer one message of the tasks topic."""
+    try:
+        asked = events.task(event.get_data())
+    except EventRejected as error:
+        rejection = error
+        _settle(lambda watchdog: watchdog.reject(rejection))
+        return
 
     def answer(watchdog: Watchdog) -> None:
-        asked = events.task(event.get_data())
         if asked["task"] == "slack":
             from functions.slack_desk import desk  # only who answers people needs it
 
@@ -38,7 +43,7 @@ def task(event: CloudEvent) -> None:
         else:
             _said([watchdog.resume(_digest(watchdog) if asked["task"] == "digest" else asked["entry"])])
 
-    _settle(answer)
+    _settle(answer, told_again=asked["task"] != "digest")
 
 
 def storage_event(event: CloudEvent) -> None:
@@ -50,7 +55,7 @@ def storage_event(event: CloudEvent) -> None:
         rejection = error
         _settle(lambda watchdog: watchdog.reject(rejection))
         return
-    suspects = wiring.watch().signs(*named) if named else ()
+    suspects = wiring.suspects(*named) if named else ()
     if not suspects:
         return
 
@@ -96,8 +101,8 @@ def _settle(answer: Callable[[Watchdog], None], *, told_again: bool = True) -> N
 
     Args:
         answer: The work.
-        told_again: Whether a later message, or a tick, tells of the same. A sign that a run has failed is told of once, so its event waits
-            until it can be recorded, even where that needs a person.
+        told_again: Whether a later message, or a tick, tells of the same. A sign that a run has failed is told of once, and the digest once a week, so
+            they wait until they can be recorded, even where that needs a person.
 
     Raises:
         SettingsError: The policy cannot be used; the message waits until it can.

@@ -5,54 +5,30 @@ What only some events need is imported where it is needed: most events that star
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
-import time
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from functions import logs
-from shared.cloud.policy_source import fetch_policy_text
-from shared.errors import SettingsError, WatchdogError
+from functions import logs, policy_in_force
 from shared.settings import Settings
 
 if TYPE_CHECKING:
     from shared.audit.sight import Sight
-    from shared.objects.runs import Watch
+    from shared.objects.runs import Suspect
     from shared.pace import Pacer
-    from shared.policy import Policy
     from shared.ports import Messenger, World
     from shared.watchdog import Watchdog
 
-POLICY_FOR = 300.0
-"""Seconds for which a policy in Cloud Storage is trusted before it is read again."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    policy: Policy
-    watch: Watch
-    at: float
-
-    @classmethod
-    def now(cls, policy: Policy) -> _Read:
-        from shared.objects.runs import Watch
-
-        return cls(policy, Watch(policy.artifacts), time.monotonic())
-
-
-log = logging.getLogger(__name__)
-_lock = threading.Lock()
 _making = threading.Lock()
 """A lock of its own, since nobody should wait for a policy that is being read to get at the ports, or the other way round."""
-_read: dict[Settings, _Read] = {}
 
 
 def start() -> None:
     """Set up the log and refuse to start with settings, or a policy on disk, that cannot be used.
+
+    The function that storage events start is not kept waiting for the whole policy, of which hardly any of them needs more than the signs' names.
 
     Raises:
         SettingsError: With every fault.
@@ -60,7 +36,7 @@ def start() -> None:
     found = settings()
     logs.configure(found.project, found.secrets)
     if not found.policy.startswith("gs://"):
-        policy(found)
+        policy_in_force.require(found, names_alone=os.environ.get("FUNCTION_TARGET") == "storage_event")
 
 
 @cache
@@ -79,55 +55,13 @@ def audit_settings(project: str | None) -> Settings:
     return Settings.from_env({**os.environ, **named}, deployed=not project)
 
 
-def policy(found: Settings) -> Policy:
-    """The policy in force: read again from Cloud Storage after a while, so that it can be changed without a deployment.
-
-    A change that makes it unusable is an ERROR in the log, and the last policy that could be used stays in force in this process.
+def suspects(bucket: str, name: str) -> tuple[Suspect, ...]:
+    """The runs of which an object of this name may say that they have failed, by the policy in force; none, for almost all names.
 
     Raises:
-        SettingsError: With every fault, where there was none before.
+        SettingsError: The policy cannot be used.
     """
-    return _in_force(found).policy
-
-
-def watch() -> Watch:
-    """The signs that the policy in force looks for.
-
-    Raises:
-        SettingsError: As `policy` does.
-    """
-    return _in_force(settings()).watch
-
-
-def _in_force(found: Settings) -> _Read:
-    with _lock:
-        read = _read.get(found)
-        if read is None:
-            read = _read[found] = _Read.now(_parsed(found))
-        elif found.policy.startswith("gs://") and time.monotonic() - read.at >= POLICY_FOR:
-            try:
-                usable = _parsed(found)
-            except WatchdogError as error:
-                log.error("the policy cannot be used any more, so the last one that could stays in force: %s", error)  # noqa: TRY400  # no stack is needed
-                usable = read.policy
-            read = _read[found] = _Read.now(usable)
-        return read
-
-
-def _parsed(found: Settings) -> Policy:
-    from shared.actions import params_by_name
-    from shared.policy import parse
-
-    text, source = fetch_policy_text(found)
-    parsed = parse(text, source=source, actions=params_by_name())
-    own = [index for index, rule in enumerate(parsed.artifacts) if rule.bucket == found.state_bucket]
-    if own:
-        raise SettingsError([
-            f"{source}: artifacts[{index}].bucket: {found.state_bucket} is the state bucket (WATCHDOG_STATE_BUCKET), and the state bucket can't be "
-            "watched, since the journal would be taken for runs; keep the runs in another bucket, or give the watchdog one of its own"
-            for index in own
-        ])  # fmt: skip
-    return parsed.model_copy(update={"mode": found.mode}) if found.mode else parsed
+    return policy_in_force.suspects(settings(), bucket, name)
 
 
 def world(found: Settings) -> World:
@@ -215,5 +149,10 @@ def watchdog(found: Settings | None = None) -> Watchdog:
 
     found = found or settings()
     return Watchdog(
-        world(found), policy(found), project=found.project, service=found.service, time_budget=found.time_budget, pacer=_paced()
+        world(found),
+        policy_in_force.policy(found),
+        project=found.project,
+        service=found.service,
+        time_budget=found.time_budget,
+        pacer=_paced(),
     )

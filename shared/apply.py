@@ -15,7 +15,7 @@ from shared.entry import UNSETTLED, Entry, StepRecord, TargetRecord, backoff
 from shared.journal import BUDGET_ENTRIES, Journal
 from shared.model import Resource
 from shared.pace import Pacer
-from shared.policy import Policy
+from shared.policy.policy import Policy
 from shared.ports import World
 from shared.session import Session
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import AwareDatetime
 
-from shared.policy import ANY_BUDGET, Policy
+from shared.policy.policy import ANY_BUDGET, Policy
 from shared.record import Record
 
 SCHEMA = 1

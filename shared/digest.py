@@ -21,7 +21,7 @@ from shared.journal import BudgetState, Journal
 from shared.model import BudgetNotification
 from shared.objects.job import Job, Stage
 from shared.observe import each
-from shared.policy import Policy
+from shared.policy.policy import Policy
 from shared.ports import World
 from shared.report.digest import Did, Spent, Week, digest
 from shared.report.letter import Letter

@@ -14,7 +14,7 @@ from shared.entry import NEXT_PERIOD, Entry, Lease, StepRecord, UseRecord, ask_u
 from shared.errors import Conflict, EventRejected, JournalError
 from shared.journal import BUDGET_ENTRIES, BudgetState, Journal, Kept, SeriesPoint
 from shared.model import BudgetNotification
-from shared.policy import BudgetRule, Policy, Step, reached
+from shared.policy.policy import BudgetRule, Policy, Step, reached
 from shared.ports import Clock
 from shared.session import LEASE, Session
 

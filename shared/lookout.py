@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from shared.blind import News, look
 from shared.errors import CloudError, Conflict, JournalError
 from shared.journal import Journal
-from shared.policy import Policy
+from shared.policy.policy import Policy
 from shared.ports import World
 from shared.report import blind as report
 from shared.report.letter import Letter

@@ -13,7 +13,7 @@ from shared.entry import Drift, Entry, StepRecord, TargetRecord, UntouchedRecord
 from shared.errors import UnsafePlan
 from shared.journal import Holds
 from shared.model import Resource
-from shared.policy import Limits, Protect, SlackRules
+from shared.policy.policy import Limits, Protect, SlackRules
 from shared.policy.select import Selector
 
 SHARE_APPLIES_FROM = 10

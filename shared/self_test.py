@@ -13,7 +13,7 @@ from shared.actions import registry
 from shared.actions.on_objects import PERMISSIONS as ON_OBJECTS
 from shared.errors import CloudError, Conflict, JournalError
 from shared.journal import Journal
-from shared.policy import Policy
+from shared.policy.policy import Policy
 from shared.ports import Permissions, World
 from shared.rights import EVERY, Rights
 

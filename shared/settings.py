@@ -28,6 +28,34 @@ _HOST_AND_PORT = r"[^/\s:]+:\d{1,5}"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
+# With any of these Google's client would sign in as somebody else, ask another server, or take another way to it.
+_ELSEWHERE = (
+    "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_UNIVERSE_DOMAIN", "GCE_METADATA_HOST", "API_ENDPOINT_OVERRIDE", "HTTPS_PROXY", "https_proxy",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PlainStorage:
+    """Where Cloud Storage can be asked without Google's client.
+
+    Attributes:
+        server: Its address.
+        metadata: The host of the metadata server that gives the service account's token:
+            https://docs.cloud.google.com/run/docs/container-contract#metadata-server; empty where none is needed.
+    """
+
+    server: str = "https://storage.googleapis.com"
+    metadata: str = "metadata.google.internal"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> PlainStorage | None:
+        """An emulator, or Cloud Storage from within Cloud Run; None where only the client knows."""
+        emulator = environ.get("STORAGE_EMULATOR_HOST", "").strip()
+        if emulator:
+            return cls(emulator if "://" in emulator else f"http://{emulator}", "")
+        return cls() if environ.get("K_SERVICE", "").strip() and not any(map(environ.get, _ELSEWHERE)) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The environment, checked. ``STORAGE_EMULATOR_HOST`` and ``PUBSUB_EMULATOR_HOST`` are read by Google's clients themselves.
@@ -46,6 +74,7 @@ class Settings:
         billing_host: The same for the Cloud Billing API (``CLOUD_BILLING_EMULATOR_HOST``).
         monitoring_host: The same for Cloud Monitoring (``CLOUD_MONITORING_EMULATOR_HOST``).
         projects_host: The same for the Resource Manager (``CLOUD_RESOURCE_MANAGER_EMULATOR_HOST``).
+        plain_storage: Where Cloud Storage can be asked without Google's client; None where only that knows.
         service: The Cloud Run service that this process runs in (``K_SERVICE``); empty on a terminal.
         time_budget: How long one invocation may work (``WATCHDOG_TIME_BUDGET``); what is left goes on in the next.
     """
@@ -64,6 +93,7 @@ class Settings:
     billing_host: str | None = None
     monitoring_host: str | None = None
     projects_host: str | None = None
+    plain_storage: PlainStorage | None = None
     service: str = ""
     time_budget: timedelta = DEFAULT_TIME_BUDGET
 
@@ -108,6 +138,7 @@ class Settings:
             billing_host=read.host("CLOUD_BILLING_EMULATOR_HOST"),
             monitoring_host=read.host("CLOUD_MONITORING_EMULATOR_HOST"),
             projects_host=read.host("CLOUD_RESOURCE_MANAGER_EMULATOR_HOST"),
+            plain_storage=PlainStorage.from_env(environ),
             service=read.raw("K_SERVICE"),
             time_budget=read.duration("WATCHDOG_TIME_BUDGET") or DEFAULT_TIME_BUDGET,
         )

@@ -29,7 +29,7 @@ from shared.objects.runs import Suspect, says
 from shared.objects.sweep import Sweeper
 from shared.objects.verdict import LeftAlone
 from shared.pace import Pacer
-from shared.policy import BudgetRule, Policy
+from shared.policy.policy import BudgetRule, Policy
 from shared.ports import World
 from shared.report import brake as report_brake
 from shared.report.letter import Letter

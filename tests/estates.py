@@ -10,7 +10,7 @@ from shared import checks
 from shared.audit.estate import Estate
 from shared.audit.finding import Finding
 from shared.model import Resource
-from shared.policy import Policy
+from shared.policy.policy import Policy
 from tests.buckets import BUCKET_FACTS, Rule, state
 from tests.doubles import POOL_FACTS, SERVICE_FACTS, scaling
 from tests.stage import HERE, IDLE_80, PROJECT, a_policy, full_name

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from shared.audit.finding import CATEGORIES, SEVERITIES, Finding, Saving
+from shared.audit.category import CATEGORIES
+from shared.audit.finding import SEVERITIES, Finding, Saving
 from shared.audit.report import (
     Blank,
     Counts,

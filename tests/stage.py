@@ -14,7 +14,7 @@ from shared.by_hand import ByHand
 from shared.entry import Entry, TargetRecord
 from shared.journal import Journal
 from shared.model import NO_LABELS, BudgetNotification
-from shared.policy import Policy, parse
+from shared.policy.policy import Policy, parse
 from shared.ports import World
 from shared.slack.conversation import Request
 from shared.slack.desk import Desk

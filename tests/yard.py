@@ -15,7 +15,7 @@ from shared.objects.clean import Cleaner
 from shared.objects.job import Job
 from shared.objects.look import PORTION
 from shared.objects.runs import Watch
-from shared.policy import Policy, parse
+from shared.policy.policy import Policy, parse
 from shared.ports import World
 from shared.watchdog import Watchdog
 from tests.object_double import MemoryObjects

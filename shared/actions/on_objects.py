@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from shared.policy.fields import BucketName, Bytes, Duration, Part, longer_than_nothing, show
+from shared.policy.fields import BucketName, Bytes, Duration, Part, longer_than_nothing
+from shared.policy.text import show
 
 PERMISSIONS = frozenset(
     {

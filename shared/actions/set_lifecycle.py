@@ -19,8 +19,9 @@ from pydantic import AfterValidator, Field, model_validator
 from shared.actions import Action, Move, State
 from shared.actions.on_objects import folder
 from shared.model import Resource, canonical
-from shared.policy.fields import Duration, Part, duration_text, longer_than_nothing, show
+from shared.policy.fields import Duration, Part, duration_text, longer_than_nothing
 from shared.policy.select import Selector
+from shared.policy.text import show
 
 MOST_RULES = 100
 """Lifecycle rules of a bucket at most: https://docs.cloud.google.com/storage/quotas."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from shared.audit.category import CATEGORIES, Category
 from shared.audit.estate import Estate, Heap, JournalSeen
-from shared.audit.finding import CATEGORIES, Category, Finding
+from shared.audit.finding import Finding
 from shared.audit.gather import RECENT, Gatherer, Tell, quietly
 from shared.audit.report import Blank, Counts, Done, Report, Rung, Simulation, Spend, Spent, Untouched, counted, in_order, levers, verdict
 from shared.audit.sight import Sight
@@ -20,7 +21,7 @@ from shared.errors import Denied
 from shared.journal import BudgetState
 from shared.model import BudgetNotification
 from shared.objects.job import UNDOABLE
-from shared.policy import BudgetRule, Policy
+from shared.policy.policy import BudgetRule, Policy
 from shared.report import jobs as report_jobs
 from shared.report.burn import sentences
 from shared.report.parts import restore_command

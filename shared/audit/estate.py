@@ -15,7 +15,7 @@ from shared.entry import Entry
 from shared.errors import JournalError
 from shared.journal import BudgetState, Holds
 from shared.model import Resource
-from shared.policy import Policy
+from shared.policy.policy import Policy
 from shared.rights import Rights
 from shared.slack.conversation import Delivery
 

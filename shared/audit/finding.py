@@ -8,10 +8,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from shared.audit.category import Category
 from shared.record import Record
 
-Category = Literal["serving", "storage", "budgets", "labels", "watch"]
-CATEGORIES: tuple[Category, ...] = ("serving", "storage", "budgets", "labels", "watch")
 Severity = Literal["high", "medium", "low"]
 SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low")
 

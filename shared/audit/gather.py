@@ -22,7 +22,7 @@ from shared.journal import BudgetState, Holds, Journal
 from shared.model import BY_PROJECT, EVERYWHERE, Place, Resource
 from shared.observe import each
 from shared.plan import Guard
-from shared.policy import Policy
+from shared.policy.policy import Policy
 from shared.slack.conversation import Delivery
 
 In = TypeVar("In")

@@ -15,7 +15,8 @@ from markupsafe import Markup
 
 from shared.audit import charts
 from shared.audit import text as audit_text
-from shared.audit.finding import CATEGORIES, SEVERITIES, is_command
+from shared.audit.category import CATEGORIES
+from shared.audit.finding import SEVERITIES, is_command
 from shared.audit.report import Report, Spend
 from shared.audit.text import short
 from shared.slack.text import about, clean, date, money, percent, stamp

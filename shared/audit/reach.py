@@ -11,7 +11,7 @@ from shared.entry import Entry, TargetRecord
 from shared.ladder import record
 from shared.model import Resource
 from shared.plan import Guard
-from shared.policy import BudgetRule
+from shared.policy.policy import BudgetRule
 
 
 def reach(

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema
 
-from shared.audit.finding import SEVERITIES, Category, Finding
+from shared.audit.category import Category
+from shared.audit.finding import SEVERITIES, Finding
 from shared.model import Basis
 from shared.record import Record
 from shared.slack.text import plural

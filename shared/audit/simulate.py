@@ -16,8 +16,8 @@ from shared.errors import Gone, UnsafePlan
 from shared.journal import BUDGET_ENTRIES, BudgetState
 from shared.ladder import record
 from shared.model import Basis, BudgetNotification, Resource
-from shared.policy import BudgetRule, Step, reached
 from shared.policy.fields import duration_text
+from shared.policy.policy import BudgetRule, Step, reached
 from shared.watchdog import Watchdog
 
 AT_ONCE = "at once"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from shared.audit.finding import CATEGORIES, Finding, is_command
+from shared.audit.category import CATEGORIES
+from shared.audit.finding import Finding, is_command
 from shared.audit.report import Report, Simulation, Spend, Stage
 from shared.slack.text import about, clean, date, grouped, money, percent, plural, stamp, volume
 

@@ -13,8 +13,9 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from shared.audit.category import Category
 from shared.audit.estate import Estate, Need
-from shared.audit.finding import Category, Finding, Severity
+from shared.audit.finding import Finding, Severity
 from shared.model import Resource
 
 

@@ -10,7 +10,7 @@ from shared.audit.finding import Finding
 from shared.audit.seen import BudgetSeen
 from shared.checks import Check
 from shared.checks.spend_cap import looks_like_a_cap
-from shared.policy import BudgetRule
+from shared.policy.policy import BudgetRule
 from shared.slack.text import percent
 
 

@@ -9,7 +9,7 @@ from shared.audit.estate import Estate
 from shared.audit.finding import Finding
 from shared.audit.seen import BudgetSeen
 from shared.checks import Check
-from shared.policy import ANY_BUDGET
+from shared.policy.policy import ANY_BUDGET
 
 
 def find(estate: Estate) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from shared.audit.finding import Finding
 from shared.burn import SILENT, estimate, month_end
 from shared.checks import Check
 from shared.journal import BudgetState
-from shared.policy import BudgetRule
+from shared.policy.policy import BudgetRule
 from shared.slack.text import about, date, percent
 
 

@@ -8,7 +8,7 @@ from shared.audit.estate import Estate
 from shared.audit.finding import Finding
 from shared.blind import look
 from shared.checks import Check
-from shared.policy import ANY_BUDGET
+from shared.policy.policy import ANY_BUDGET
 from shared.slack.text import stamp
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from shared.cloud.errors import translated
 from shared.cloud.gcs import call_options, connect
+from shared.cloud.plain_read import read_plainly
 from shared.errors import SettingsError
-from shared.settings import Settings
+from shared.settings import PlainStorage, Settings
 
 LONGEST = 1024 * 1024
 """Bytes."""
@@ -21,7 +22,7 @@ def fetch_policy_text(settings: Settings) -> tuple[str, str]:
         CloudError: Cloud Storage did not answer, or does not allow it.
     """
     source = settings.policy
-    data = _download(source) if source.startswith("gs://") else _read(source)
+    data = _download(source, settings.plain_storage) if source.startswith("gs://") else _read(source)
     if len(data) > LONGEST:
         raise _fault(source, "is longer than 1 MiB, which no policy is")
     try:
@@ -38,8 +39,11 @@ def _read(path: str) -> bytes:
         raise _fault(path, f"cannot be read: {error.strerror}") from error
 
 
-def _download(address: str) -> bytes:
+def _download(address: str, place: PlainStorage | None) -> bytes:
     bucket, _, name = address.removeprefix("gs://").partition("/")
+    data = None if place is None else read_plainly(place, bucket, name, LONGEST + 1)
+    if data is not None:
+        return data
     with translated(address):
         blob = connect(bucket).get_blob(name, **call_options())
         if blob is not None:

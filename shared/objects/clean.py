@@ -21,7 +21,7 @@ from shared.objects.look import PORTION, Look
 from shared.objects.parts import LOOK_AT_PARTS, Parts
 from shared.objects.portions import GIVE_UP, QUIET_ATTEMPTS, Portions, changed, put_back
 from shared.objects.verdict import LeftAlone, SignGone
-from shared.policy import Policy
+from shared.policy.policy import Policy
 from shared.ports import Answer, World
 from shared.report import jobs as report
 from shared.report.letter import Letter

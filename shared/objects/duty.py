@@ -16,8 +16,8 @@ from shared.objects.job import Job, Sign
 from shared.objects.ledger import AtOnce
 from shared.objects.runs import LIMIT, readable, says, tells
 from shared.objects.verdict import Judge, LeftAlone, RunJudge, SignGone, held_by
-from shared.policy import Policy
 from shared.policy.artifacts import ArtifactRule, Condition
+from shared.policy.policy import Policy
 from shared.ports import BATCH, DONE, Answer, Compression, ObjectStore
 
 

@@ -15,7 +15,9 @@ from functools import lru_cache
 from typing import Any
 
 from shared.errors import SettingsError
-from shared.policy.artifacts import PLACEHOLDERS, WILDCARDS, ArtifactRule, Condition
+from shared.policy.artifacts import ArtifactRule, Condition
+from shared.policy.names import PLACEHOLDERS, WILDCARDS
+from shared.policy.signs import last_part
 
 LIMIT = 64 * 1024
 """Bytes of a status file that are looked into at most; a larger one says nothing."""
@@ -51,13 +53,12 @@ class Watch:
         for rule in rules:
             by_last = self._buckets.setdefault(rule.bucket, {})
             for condition in rule.failed_when:
-                last = condition.object.rpartition("/")[2]
-                by_last.setdefault(last, []).append((condition.object, rule, condition))
+                by_last.setdefault(last_part(condition.object), []).append((condition.object, rule, condition))
 
     def signs(self, bucket: str, name: str) -> tuple[Suspect, ...]:
         """What an object of this name may say; nothing, for almost all names."""
         by_last = self._buckets.get(bucket)
-        found = by_last and by_last.get(name[name.rfind("/") + 1 :])
+        found = by_last and by_last.get(last_part(name))
         if not found:
             return ()
         return tuple(

@@ -13,8 +13,8 @@ from shared.model import StorageObject
 from shared.objects.job import Job, Sign, rule_id
 from shared.objects.ledger import Ledger, Position
 from shared.objects.runs import root, run_of
-from shared.policy import Policy
 from shared.policy.artifacts import ArtifactRule
+from shared.policy.policy import Policy
 from shared.ports import World
 
 log = logging.getLogger(__name__)

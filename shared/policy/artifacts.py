@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -22,74 +21,13 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from shared.policy.fields import BucketName, Bytes, Duration, Part, Share, at_most_all, longer_than_nothing, show
+from shared.policy import signs
+from shared.policy.fields import BucketName, Bytes, Duration, Part, Share, at_most_all, longer_than_nothing
+from shared.policy.names import READABLE, object_glob, object_name, run_pattern
+from shared.policy.text import show
 
-RUN = "{run}"
-"""In a pattern: the part that tells one run from the others."""
-ANY = "{any}"
-"""In a pattern: a part of any name, such as the experiment that a run belongs to."""
-PLACEHOLDERS = frozenset({RUN, ANY})
-READABLE = (".json", ".yaml", ".yml")
-WILDCARDS = "*?[]"
 UNKNOWN_SIGN = "unknown_sign"
 """The type of the fault that a ready-made sign is not known."""
-
-
-def _path(text: str, *, forbidden: str) -> str:
-    for character in text:
-        if character in forbidden or not character.isprintable():
-            raise ValueError(f"{show(text)} holds {show(character)}, which has no meaning here")
-    if text.startswith("/") or "//" in text or not text:
-        raise ValueError(f"{show(text)} has an empty part; write a path without / at the beginning and without //")
-    if {".", ".."} & set(text.split("/")):
-        raise ValueError(f"{show(text)} has a part . or .., which stand for no folder in a bucket; write the path in full")
-    return text
-
-
-def object_name(text: str) -> str:
-    """One object's name, relative to the run.
-
-    Raises:
-        ValueError: It is empty, ends with a slash, or holds wildcards or control characters.
-    """
-    if text.endswith("/"):
-        raise ValueError(f"{show(text)} is a folder; name one object")
-    return _path(text, forbidden=WILDCARDS)
-
-
-def object_glob(text: str) -> str:
-    """A pattern for objects' names, relative to the run: ``*``, ``?`` and ``[ab]`` within one part, ``**`` for any number of parts.
-
-    Raises:
-        ValueError: It is empty, has empty parts, holds control characters, or leaves open what it means.
-    """
-    for part in text.split("/"):
-        if "**" in part and part != "**":
-            raise ValueError(f"{show(text)} has ** beside other characters; it stands for whole parts, such as logs/** or **/metrics.json")
-        if "[" in re.sub(r"\[!?\]?+[^\]]*\]", "", part):
-            raise ValueError(f"{show(text)} opens a [ and never closes it; the character itself is written [[]")
-    return _path(text, forbidden="")
-
-
-def run_pattern(text: str) -> str:
-    """Where a bucket keeps its runs: ``runs/{run}/``, or ``mlruns/{any}/{run}/``.
-
-    Raises:
-        ValueError: ``{run}`` is not one whole part of it, it does not end with a slash, or it holds wildcards.
-    """
-    parts = text.split("/")
-    literal = "".join(part for part in parts if part not in PLACEHOLDERS)
-    if parts.count(RUN) != 1 or "{" in literal or "}" in literal:
-        raise ValueError(f"{show(text)} should have {RUN} as exactly one whole part, such as runs/{RUN}/, and may have {ANY} as others")
-    if not text.endswith("/"):
-        raise ValueError(f"{show(text)} should end with /, since a run is a folder")
-    return _path(text, forbidden=WILDCARDS)
-
-
-def overlap(one: str, other: str) -> bool:
-    """Whether a folder could be a run by one pattern and be, hold or lie in a run by the other."""
-    pairs = zip(one.split("/")[:-1], other.split("/")[:-1], strict=False)
-    return all(mine == theirs or mine in PLACEHOLDERS or theirs in PLACEHOLDERS for mine, theirs in pairs)
 
 
 def _values(value: Any) -> tuple[str | int | bool, ...]:
@@ -127,19 +65,13 @@ class Condition(Part):
         return has
 
 
-READY_MADE: Mapping[str, tuple[Condition, ...]] = MappingProxyType({
-    "failed_marker": (Condition(object="_FAILED"),),
-    # What an exit handler writes of its `PipelineTaskFinalStatus`; the backend of Kubeflow Pipelines passes on the state of ML Metadata, which spells
-    # CANCELED: https://github.com/google/ml-metadata/blob/master/ml_metadata/proto/metadata_store.proto
-    "kubeflow": (Condition(object="final_status.json", has={"state": ("FAILED", "CANCELLED", "CANCELED")}),),
-    # RunStatus: https://github.com/mlflow/mlflow/blob/master/mlflow/protos/service.proto
-    "mlflow": (Condition(object="meta.yaml", has={"status": (4, 5)}),),
-    # EXPR_ERROR_FILE and EXPR_ERROR_PICKLE_FILE: https://github.com/ray-project/ray/blob/master/python/ray/air/constants.py
-    "ray_tune": (Condition(object="error.txt"), Condition(object="error.pkl")),
-    # https://kubeflow-pipelines.readthedocs.io/en/stable/source/dsl.html#kfp.dsl.PipelineTaskFinalStatus
-    "vertex_ai": (Condition(object="final_status.json", has={"state": ("FAILED", "CANCELLED")}),),
-})  # fmt: skip
-"""Signs that have names, since many people need the same ones."""
+READY_MADE: Mapping[str, tuple[Condition, ...]] = MappingProxyType(
+    {
+        name: tuple(Condition(object=each, has=has) if has else Condition(object=each) for each, has in objects.items())
+        for name, objects in signs.READY_MADE.items()
+    }
+)
+"""The signs that have names, as conditions."""
 
 
 def _sign(value: Any, condition: ValidatorFunctionWrapHandler) -> tuple[Condition, ...]:

@@ -10,9 +10,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from shared.policy.artifacts import UNKNOWN_SIGN, overlap, run_pattern
-from shared.policy.fields import share, share_text, show
-from shared.policy.text import Document, Fault, Path, spell
+from shared.policy.artifacts import UNKNOWN_SIGN
+from shared.policy.fields import share, share_text
+from shared.policy.names import overlap, run_pattern
+from shared.policy.text import Document, Fault, Path, show, spell
 
 _LONGEST_GUESS = 60
 _MOST_RULES = 1000

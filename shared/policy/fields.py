@@ -6,13 +6,15 @@ Every check raises a ``ValueError`` whose sentence says what to write instead.
 from __future__ import annotations
 
 import re
-import reprlib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from shared.policy.names import bucket_name
+from shared.policy.text import show
 
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _SIZES = {"PiB": 2**50, "TiB": 2**40, "GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1}
@@ -22,19 +24,11 @@ _SIZE = r"[0-9]{1,19}(?:\.[0-9]{1,6})?(?:[KMGTP]i)?B"
 LONGEST = timedelta(days=3650)
 """A longer duration is taken for a slip of the pen; it also keeps every sum with a date within the calendar."""
 
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 60
-
 
 class Part(BaseModel):
     """A part of the policy: frozen, and strict about what it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def show(value: object) -> str:
-    """A value as it may stand in a sentence: quoted, on one line, not too long."""
-    return str(value).lower() if isinstance(value, bool) else _short.repr(value)
 
 
 def duration(value: object) -> timedelta:
@@ -232,13 +226,5 @@ Labels = Mapping[LabelKey, LabelValues]
 ServiceGlob = Annotated[str, AfterValidator(service_glob)]
 """A pattern for short names; ``*``, ``?`` and ``[ab]`` are wildcards."""
 
-BucketName = Annotated[
-    str,
-    AfterValidator(
-        matching(
-            "[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]",
-            "is not a bucket's name; write it without gs:// and without a folder, such as acme-ml-artifacts",
-        )
-    ),
-]
-"""A bucket's name: https://docs.cloud.google.com/storage/docs/buckets#naming"""
+BucketName = Annotated[str, AfterValidator(bucket_name)]
+"""A bucket's name."""

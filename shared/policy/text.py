@@ -7,6 +7,7 @@ make a small text large. Scalars follow the core schema of YAML 1.2 (https://yam
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
@@ -15,7 +16,6 @@ from typing import Any
 import yaml
 
 from shared.errors import SettingsError
-from shared.policy.fields import show
 
 Path = tuple[str | int, ...]
 LARGEST = 2**20
@@ -23,6 +23,8 @@ LARGEST = 2**20
 DEEPEST = 32
 """Lists and mappings within each other that are read at most."""
 
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 60
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _YAML_TAG = "tag:yaml.org,2002:"
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -84,6 +86,11 @@ class Document:
         for part in path:
             found = (*found, part) if (*found, part) in self.lines else found
         return found
+
+
+def show(value: object) -> str:
+    """A value as it may stand in a sentence: quoted, on one line, not too long."""
+    return str(value).lower() if isinstance(value, bool) else _short.repr(value)
 
 
 def spell(path: Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from shared.blind import News, Silence
-from shared.policy import ANY_BUDGET
+from shared.policy.policy import ANY_BUDGET
 from shared.report.letter import Letter, letter
 from shared.slack.text import Part, clean, code, plural, stamp
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from shared.entry import MessageRecord, backoff
 from shared.errors import CloudError, Conflict, Gone, JournalError, Refused, Unavailable
-from shared.policy import Policy
+from shared.policy.policy import Policy
 from shared.ports import Messenger, Posted, World
 from shared.report.letter import Letter
 from shared.session import Session

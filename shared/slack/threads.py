@@ -13,7 +13,7 @@ from shared.entry import Entry
 from shared.errors import CloudError, Conflict, Gone, JournalError, Refused, Unavailable
 from shared.journal import Journal
 from shared.model import BudgetNotification
-from shared.policy import Policy
+from shared.policy.policy import Policy
 from shared.ports import Messenger, Posted, World
 from shared.report.headline import headline
 from shared.report.letter import Letter

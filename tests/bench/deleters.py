@@ -18,7 +18,7 @@ from shared.actions import params_by_name
 from shared.journal import Journal
 from shared.model import ObjectWritten
 from shared.objects.runs import Watch
-from shared.policy import parse
+from shared.policy.policy import parse
 from shared.ports import BATCH
 from shared.watchdog import Watchdog
 from tests.bench.server import BUCKET, PREFIX

@@ -33,14 +33,14 @@ def watchdog() -> float:
 
 def audit() -> tuple[float, dict[str, object]]:
     """One audit of everything, as the function makes it."""
-    from functions import wiring
+    from functions import policy_in_force, wiring
     from shared.audit.audit import Question
     from shared.audit.audit import audit as look
     from shared.audit.text import render
 
     found = wiring.settings()
     begun = time.perf_counter()
-    report = look(wiring.sight(found), wiring.policy(found), Question(), project=found.project)
+    report = look(wiring.sight(found), policy_in_force.policy(found), Question(), project=found.project)
     text = render(report)
     seen = {
         "objects": report.seen.objects,

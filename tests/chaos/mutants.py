@@ -27,7 +27,7 @@ from shared.errors import CloudError
 from shared.journal import Journal
 from shared.ladder import Ladder
 from shared.objects.duty import RunDuty
-from shared.policy import Protect
+from shared.policy.policy import Protect
 from shared.session import Session
 from shared.slack.outbox import Outbox
 

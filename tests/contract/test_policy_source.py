@@ -10,7 +10,7 @@ import pytest
 from sandbox.faults import Fault
 from shared.cloud.policy_source import LONGEST, fetch_policy_text
 from shared.errors import Denied, SettingsError
-from shared.settings import DEFAULT_POLICY, Settings
+from shared.settings import DEFAULT_POLICY, PlainStorage, Settings
 from tests.contract.stand_ins import STATE_BUCKET, Gcs
 
 SETTINGS = Settings(project="acme-ml-watchdog", state_bucket=STATE_BUCKET)
@@ -105,3 +105,20 @@ def test_what_is_no_text(gcs: Gcs, tmp_path: Path) -> None:
         with pytest.raises(SettingsError) as caught:
             fetch(policy)
         assert caught.value.faults == (f"WATCHDOG_POLICY: {policy} is not UTF-8 text: invalid start byte at byte 9",)
+
+
+def test_an_object_that_is_read_without_googles_client(gcs: Gcs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same text; and where that fails the client finds out what is the matter."""
+    plainly = replace(SETTINGS, policy=ADDRESS, plain_storage=PlainStorage(gcs.url, ""))
+    with pytest.raises(SettingsError, match="does not exist"):
+        fetch_policy_text(plainly)
+    put(gcs, b"")
+    assert fetch_policy_text(plainly) == ("", ADDRESS)
+    put(gcs, b"x" * (LONGEST + 1))
+    with pytest.raises(SettingsError, match="longer than 1 MiB"):
+        fetch_policy_text(plainly)
+    put(gcs, b"version: 1\n")
+    gcs.faults.inject(Fault("storage.objects.get", status=503, times=1))
+    assert fetch_policy_text(plainly) == ("version: 1\n", ADDRESS)
+    monkeypatch.setattr("shared.cloud.policy_source.connect", lambda _: pytest.fail("the client was asked"))
+    assert fetch_policy_text(plainly) == ("version: 1\n", ADDRESS)

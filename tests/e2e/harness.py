@@ -12,7 +12,7 @@ from typing import Any
 
 import functions_framework
 
-from functions import wiring
+from functions import policy_in_force, wiring
 from sandbox.cloud import ROOT, Sandbox
 from sandbox.functions import SLACK_ACTION, tick, triggers
 from sandbox.push import Form, Message, Subscription
@@ -116,7 +116,7 @@ def forget() -> None:
     """Let the next function in this process read its settings and its policy anew, and make new clients."""
     wiring.settings.cache_clear()
     wiring._world.cache_clear()
-    wiring._read.clear()
+    policy_in_force._read.clear()
     sys.modules.pop("main", None)
     for name in LEFT_BEHIND:
         os.environ.pop(name, None)

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from functions import __main__ as cli
-from functions import audit_command, wiring
+from functions import audit_command, policy_in_force, wiring
 from sandbox.cloud import PROJECT, ROOT, Sandbox
 from sandbox.estate import BUDGET_ID
 from sandbox.faults import Fault
@@ -129,9 +129,9 @@ def test_what_a_spend_would_cause(app: Any) -> None:
 
 def test_a_policy_with_several_budgets(in_process: InProcess, app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which one is meant has to be said."""
-    policy = wiring.policy(wiring.settings())
+    policy = policy_in_force.policy(wiring.settings())
     two = policy.model_copy(update={"budgets": (policy.budgets[0], policy.budgets[0].model_copy(update={"budget": "B"}))})
-    monkeypatch.setattr(wiring, "policy", lambda _: two)
+    monkeypatch.setattr(policy_in_force, "policy", lambda _: two)
     answer = app.get("/?simulate=100%25")
     assert (answer.status_code, "say which one is simulated" in answer.text) == (400, True)
     assert in_process.clients

@@ -16,7 +16,7 @@ from pathlib import Path
 import functions_framework
 import pytest
 
-from functions import wiring
+from functions import policy_in_force, wiring
 from sandbox.cloud import ROOT, STATE_BUCKET, Sandbox
 from sandbox.faults import Fault
 from sandbox.functions import BUDGET_ALERT
@@ -295,7 +295,7 @@ def test_a_policy_with_faults_refuses_to_start(in_process: InProcess, policy: Pa
     """Every fault is named with its line, before any message is taken."""
     assert in_process.sandbox.policy == str(policy)
     policy.write_text(POLICY.replace("enforce", "enforced").replace("regions", "region").replace("to: idle", "to: idel"), encoding="utf-8")
-    wiring._read.clear()
+    policy_in_force._read.clear()
     with pytest.raises(SettingsError) as refused:
         functions_framework.create_app(target, str(ROOT / "main.py"))
     lines = [fault.removeprefix(f"{policy}:").split(":")[0] for fault in refused.value.faults]

@@ -29,7 +29,7 @@ VENDORS = {
 """By module, the client that it belongs to. Google's core loads grpc wherever it is installed, so that one tells nothing."""
 OURS = {
     "pydantic": "pydantic",
-    "shared.policy": "policy",
+    "shared.policy.policy": "policy",
     "shared.watchdog": "watchdog",
     "shared.audit.audit": "audit",
     "sandbox": "sandbox",
@@ -40,20 +40,21 @@ CHILD = """
 import json, sys
 import functions_framework
 
-target, method, sent, told = json.loads(sys.stdin.readline())
+target, method, path, sent, told = json.loads(sys.stdin.readline())
 client = functions_framework.create_app(target, "main.py", "http").test_client()
-answer = client.open("/", method=method, data=sent.encode(), headers=told)
+answer = client.open(path, method=method, data=sent.encode(), headers=told)
 print(json.dumps([answer.status_code, list(sys.modules)]))
 """
 
 Event = tuple[str, bytes, dict[str, str]]
-"""A method, a body and headers."""
+"""A method, with a path where it is not /, a body and headers."""
 
 
 def loaded(target: str, event: Event, environment: Mapping[str, str]) -> tuple[int, set[str]]:
     """The status that a fresh process answers one event with, and what of interest it has loaded then."""
     method, sent, told = event
-    question = json.dumps([target, method, sent.decode(), told])
+    method, _, path = method.partition(" ")
+    question = json.dumps([target, method, path or "/", sent.decode(), told])
     answer = subprocess.run(
         [sys.executable, "-c", CHILD], cwd=ROOT, env=dict(environment), input=question + "\n", capture_output=True, text=True, check=True, timeout=60
     )  # fmt: skip
@@ -92,14 +93,17 @@ def environment(sandbox: Sandbox) -> dict[str, str]:
         ("budget_alert", NOTHING, 405, set[str]()),
         ("storage_event", NOTHING, 405, set[str]()),
         ("task", NOTHING, 405, set[str]()),
-        ("slack_action", UNSIGNED, 401, {"slack"}),
-        ("storage_event", object_written("runs/run-1/model.bin"), 200, {"storage", "pydantic", "policy"}),
+        ("slack_action", UNSIGNED, 401, set[str]()),
+        ("audit", ("DELETE", b"", {}), 405, set[str]()),
+        ("audit", ("GET /?nonsense=1", b"", {}), 400, set[str]()),
+        ("audit", ("GET /?project=another", b"", {}), 400, {"pydantic", "policy"}),
+        ("storage_event", object_written("runs/run-1/model.bin"), 200, set[str]()),
         ("budget_alert", ROUTINE, 200, {"storage", "pydantic", "policy", "watchdog"}),
         ("task", TICK, 200, {"storage", "projects", "pydantic", "policy", "watchdog"}),
     ],
 )
 def test_what_an_event_loads(environment: dict[str, str], target: str, event: Event, status: int, expected: set[str]) -> None:
-    """What is turned away costs no client and no policy, a name that means nothing costs only what reads the policy, and nothing ever loads the sandbox."""
+    """What is turned away and a name that means nothing cost no client and no model of the policy, and nothing ever loads the sandbox."""
     assert loaded(target, event, environment) == (status, expected)
 
 

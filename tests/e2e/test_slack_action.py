@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from functions import slack_action, wiring
+from functions import policy_in_force, slack_action, wiring
 from sandbox.cloud import STATE_BUCKET, Sandbox
 from sandbox.estate import BUDGET_ID
 from sandbox.faults import Fault
@@ -147,7 +147,7 @@ def test_an_audit_from_slack(in_process: InProcess) -> None:
 def test_a_plan_for_which_it_has_to_be_said_for_which_budget(in_process: InProcess, policy: Path) -> None:
     """The names are there."""
     policy.write_text(POLICY + "  - budget: other\n    steps: [{at: 50%, do: [notify]}]\n", encoding="utf-8")
-    wiring._read.clear()
+    policy_in_force._read.clear()
     in_process.sandbox.slack.command("/cost-watchdog", "plan", channel="ml-cost")
     in_process.drain()
     assert ephemerals(in_process.sandbox)[-1][1] == "Say for which budget: `ML Training Budget`, `other`."

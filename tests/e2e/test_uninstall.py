@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from functions import __main__ as cli
-from functions import wiring
+from functions import policy_in_force, wiring
 from sandbox import training
 from sandbox.cloud import ARTIFACTS_BUCKET, Sandbox
 from sandbox.estate import BUDGET_ID
@@ -53,7 +53,7 @@ def test_everything_is_put_back_before_it_goes(
     monkeypatch.setenv("WATCHDOG_MODE", "observe")
     for cached in (wiring.settings, wiring._world):
         cached.cache_clear()
-    wiring._read.clear()
+    policy_in_force._read.clear()
     (deletion,) = {key for each in letters(sandbox) for key in re.findall(r"restore --entry (run-[\w-]+)", each["text"])}
     assert cli.main(["restore", "--all"]) == 0
     assert cli.main(["restore", "--entry", deletion]) == 0

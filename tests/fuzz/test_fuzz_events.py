@@ -54,7 +54,7 @@ def in_force(stage: Stage) -> Iterator[Stage]:
     """The entry points find this stage."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wiring, "watchdog", stage.watchdog)
-        patch.setattr(wiring, "watch", lambda: Watch(stage.policy.artifacts))
+        patch.setattr(wiring, "suspects", Watch(stage.policy.artifacts).signs)
         yield stage
 
 

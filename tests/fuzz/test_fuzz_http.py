@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions import audit as audits
-from functions import slack_action, wiring
+from functions import policy_in_force, slack_action, wiring
 from shared.settings import Settings
 from shared.slack.conversation import thread_name
 from shared.slack.panel import CHANGES
@@ -69,7 +69,7 @@ def in_force(stage: Stage) -> Iterator[Stage]:
     """The functions find this stage, and a secret to verify with."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wiring, "settings", lambda: FOUND)
-        patch.setattr(wiring, "policy", lambda _: stage.policy)
+        patch.setattr(policy_in_force, "policy", lambda _: stage.policy)
         patch.setattr(wiring, "world", lambda _: stage.watchdog().world)
         patch.setattr(wiring, "watchdog", stage.watchdog)
         patch.setattr(wiring, "sight", lambda _: MemorySight().sight(stage.watchdog().world))

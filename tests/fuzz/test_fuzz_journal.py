@@ -95,7 +95,7 @@ def in_force(yard: Yard) -> Iterator[None]:
     """The entry points find this yard."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wiring, "watchdog", yard.watchdog)
-        patch.setattr(wiring, "watch", lambda: Watch(yard.policy.artifacts))
+        patch.setattr(wiring, "suspects", Watch(yard.policy.artifacts).signs)
         patch.setattr(slack_desk, "desk", yard.desk)
         yield
 

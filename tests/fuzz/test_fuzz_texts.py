@@ -17,8 +17,8 @@ from sandbox.cloud import ROOT
 from shared.actions import params_by_name
 from shared.errors import SettingsError
 from shared.objects.runs import LIMIT, readable, says, tells
-from shared.policy import parse
 from shared.policy.artifacts import Condition
+from shared.policy.policy import parse
 from tests.fuzz.hostile import EXAMPLES, damaged, nearly, texts, tried, values
 
 ACTIONS = params_by_name()

@@ -15,8 +15,9 @@ from shared import checks
 from shared.audit import slack as audit_slack
 from shared.audit import text as audit_text
 from shared.audit.audit import Question, audit
+from shared.audit.category import CATEGORIES
 from shared.audit.estate import Estate
-from shared.audit.finding import CATEGORIES, Finding, Saving
+from shared.audit.finding import Finding, Saving
 from shared.audit.report import Report, schema
 from shared.checks import Check
 from shared.errors import Denied

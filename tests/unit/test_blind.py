@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from shared.blind import LOOK_EVERY, News, Silence, Voice, Watch, look
 from shared.errors import EventRejected, Unavailable
-from shared.policy import Policy
+from shared.policy.policy import Policy
 from shared.report import blind as report
 from shared.report.letter import Letter
 from tests.envelopes import ACCOUNT, BUDGET

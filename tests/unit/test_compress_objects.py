@@ -18,7 +18,7 @@ from shared.objects import batches as batches_module
 from shared.objects.batches import LONG, ROUNDS, Batches
 from shared.objects.duty import batch_of, compression_of
 from shared.objects.job import Job
-from shared.policy import Policy
+from shared.policy.policy import Policy
 from shared.ports import BATCH, DONE, ENDINGS, GOES_ON, NO_TIME, Answer, Compression
 from shared.session import LEASE, WRITE_MARGIN
 from tests.doubles import ManualClock

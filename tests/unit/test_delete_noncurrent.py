@@ -12,7 +12,7 @@ from shared.actions.delete_noncurrent import ACTION, Noncurrent, Params
 from shared.errors import Gone, Unavailable
 from shared.model import StorageObject
 from shared.objects.job import Job
-from shared.policy import Policy, parse
+from shared.policy.policy import Policy, parse
 from shared.report import outcome_text
 from tests.stage import Crash, a_policy
 from tests.yard import DAY, HOUR, RUNS, Yard

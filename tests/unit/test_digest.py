@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from shared import digest as gathering
 from shared.audit.audit import Question, audit
-from shared.audit.finding import CATEGORIES, SEVERITIES, Finding, Saving
+from shared.audit.category import CATEGORIES
+from shared.audit.finding import SEVERITIES, Finding, Saving
 from shared.audit.report import Blank, Report, counted, in_order, levers, verdict
 from shared.burn import Burn, Reach, Rise
 from shared.digest import Digest, key_of

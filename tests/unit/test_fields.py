@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from shared.policy import fields
 from shared.policy.fields import Bytes, Duration, Labels, LabelValues, ServiceGlob, Share
+from shared.policy.text import show
 
 
 class All(BaseModel):
@@ -252,6 +253,6 @@ def test_one_label_value_may_stand_without_its_list() -> None:
 
 def test_values_are_shown_short_and_on_one_line() -> None:
     """A value in a sentence is quoted, without line breaks, and never long."""
-    assert fields.show("a\nb") == "'a\\nb'"
-    assert fields.show(True) == "true"
-    assert len(fields.show("x" * 1000)) < 70
+    assert show("a\nb") == "'a\\nb'"
+    assert show(True) == "true"
+    assert len(show("x" * 1000)) < 70

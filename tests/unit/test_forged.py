@@ -87,7 +87,7 @@ def test_a_forged_storage_event_deletes_nothing(form: Form) -> None:
     before = yard.names()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wiring, "watchdog", yard.watchdog)
-        patch.setattr(wiring, "watch", lambda: Watch(yard.policy.artifacts))
+        patch.setattr(wiring, "suspects", Watch(yard.policy.artifacts).signs)
         triggers.storage_event(object_event("runs/run-1/_FAILED", RUNS, form))
     yard.tick()
     yard.hours(25)

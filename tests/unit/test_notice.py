@@ -247,7 +247,7 @@ def test_what_turns_out_to_say_nothing_is_not_logged(monkeypatch: pytest.MonkeyP
     yard = Yard(the_policy(BY_STATUS))
     yard.put(STATUS, b'{"state": "RUNNING"}')
     monkeypatch.setattr(wiring, "watchdog", yard.watchdog)
-    monkeypatch.setattr(wiring, "watch", lambda: Watch(yard.policy.artifacts))
+    monkeypatch.setattr(wiring, "suspects", Watch(yard.policy.artifacts).signs)
     triggers.storage_event(object_event(STATUS, RUNS))
     assert caplog.text == ""
     assert yard.jobs() == {}

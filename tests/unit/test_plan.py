@@ -16,7 +16,7 @@ from shared.errors import UnsafePlan
 from shared.journal import Holds
 from shared.model import Resource
 from shared.plan import Guard, Plan
-from shared.policy import Limits, Protect
+from shared.policy.policy import Limits, Protect
 from shared.policy.select import Selector
 from tests.doubles import POOL_FACTS, SERVICE_FACTS, ManualClock, scaling
 from tests.stage import PROJECT, full_name

@@ -17,10 +17,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.errors import SettingsError
 from shared.model import BudgetNotification, Resource
-from shared.policy import BudgetRule, Limits, Policy, Protect, Scope, SlackRules, Step, Use, parse, reached, schema
 from shared.policy import text as policy_text
-from shared.policy.artifacts import READY_MADE, ArtifactLimits, ArtifactRule, Condition, overlap
+from shared.policy.artifacts import READY_MADE, ArtifactLimits, ArtifactRule, Condition
 from shared.policy.fields import Duration
+from shared.policy.names import overlap
+from shared.policy.policy import BudgetRule, Limits, Policy, Protect, Scope, SlackRules, Step, Use, parse, reached, schema
 from shared.policy.select import Selector
 from shared.policy.text import read, read_generated
 

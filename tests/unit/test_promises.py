@@ -23,7 +23,7 @@ from shared.by_hand import ByHand
 from shared.entry import UNSETTLED, Entry
 from shared.errors import Conflict, Denied, EventRejected, Gone, Unavailable
 from shared.model import BudgetNotification, Place
-from shared.policy import Policy, parse
+from shared.policy.policy import Policy, parse
 from shared.ports import World
 from shared.slack.backlog import Backlog
 from shared.slack.conversation import Request

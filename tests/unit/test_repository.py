@@ -21,7 +21,7 @@ from sandbox.functions import SERVICES
 from shared import checks, errors
 from shared.actions import params_by_name, registry
 from shared.entry import Status, StepState
-from shared.policy import schema
+from shared.policy.policy import schema
 from tests.chaos.mutants import MUTANTS
 from tests.envelopes import EVENTS
 from tests.shapes import BY_NAME

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.policy import SlackRules
+from shared.policy.policy import SlackRules
 from shared.slack.conversation import thread_name
 from tests.doubles import MemoryMessage
 from tests.stage import CHANNEL, IDLE_80, STOPPED, Stage, a_notification, a_policy

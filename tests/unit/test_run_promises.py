@@ -32,7 +32,7 @@ from shared.objects import duty, parts
 from shared.objects.clean import Cleaner
 from shared.objects.job import Job, Stage
 from shared.objects.runs import Watch
-from shared.policy import Policy, parse
+from shared.policy.policy import Policy, parse
 from shared.ports import Answer, World
 from shared.watchdog import Watchdog
 from tests.doubles import Hooks, ManualClock, MemoryBucket, MemoryMessenger, MemoryTasks

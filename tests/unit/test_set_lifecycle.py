@@ -21,7 +21,7 @@ from shared.errors import SettingsError, Unavailable
 from shared.journal import Holds
 from shared.model import Resource, canonical
 from shared.plan import Guard
-from shared.policy import Protect, parse
+from shared.policy.policy import Protect, parse
 from tests.buckets import BUCKET_FACTS, MemoryBuckets, Rule, delete, full_name, move, state
 from tests.stage import PROJECT
 

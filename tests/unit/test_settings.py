@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import SettingsError
-from shared.settings import DEFAULT_POLICY, Settings
+from shared.settings import DEFAULT_POLICY, PlainStorage, Settings
 
 LEAST = {"GOOGLE_CLOUD_PROJECT": "acme-ml-watchdog", "WATCHDOG_STATE_BUCKET": "acme-ml-watchdog-state"}
 
@@ -54,7 +54,7 @@ def test_everything() -> None:
         project="example.com:acme-ml", state_bucket="acme-ml-watchdog-state", policy="gs://acme-ml-watchdog/policies/ml.yaml",
         tasks_topic="projects/acme-ml-watchdog/topics/cost-watchdog-tasks", mode="observe", slack_token="xoxb-canary-token",
         slack_signing_secret="canary-secret", slack_api_url="http://127.0.0.1:8080/api/", slack_webhook="https://hooks.slack.com/services/T1/B1/canary", run_host="127.0.0.1:9000", budgets_host="localhost:9001",
-        service="cost-watchdog-budget-alert", time_budget=timedelta(minutes=9),
+        plain_storage=PlainStorage(), service="cost-watchdog-budget-alert", time_budget=timedelta(minutes=9),
     )  # fmt: skip
     assert settings.secrets == ("xoxb-canary-token", "canary-secret", "https://hooks.slack.com/services/T1/B1/canary")
     assert "canary" not in repr(settings)
@@ -130,3 +130,23 @@ def test_policies(policy: str) -> None:
 def test_settings_can_be_a_key() -> None:
     """They are a value: equal ones hash alike."""
     assert hash(Settings.from_env(LEAST)) == hash(Settings.from_env({**LEAST, "HOME": "/"}))
+
+
+@pytest.mark.parametrize(
+    ("environ", "place"),
+    [
+        ({}, None),
+        ({"K_SERVICE": "f"}, PlainStorage("https://storage.googleapis.com", "metadata.google.internal")),
+        ({"K_SERVICE": "f", "STORAGE_EMULATOR_HOST": "http://127.0.0.1:9023"}, PlainStorage("http://127.0.0.1:9023", "")),
+        ({"STORAGE_EMULATOR_HOST": "127.0.0.1:9023"}, PlainStorage("http://127.0.0.1:9023", "")),
+        ({"K_SERVICE": "f", "GOOGLE_APPLICATION_CREDENTIALS": "key.json"}, None),
+        ({"K_SERVICE": "f", "GOOGLE_CLOUD_UNIVERSE_DOMAIN": "example.com"}, None),
+        ({"K_SERVICE": "f", "GCE_METADATA_HOST": "127.0.0.1:1"}, None),
+        ({"K_SERVICE": "f", "API_ENDPOINT_OVERRIDE": "https://storage.example.com"}, None),
+        ({"K_SERVICE": "f", "HTTPS_PROXY": "http://proxy.example.com"}, None),
+        ({"K_SERVICE": "f", "https_proxy": "http://proxy.example.com"}, None),
+    ],
+)
+def test_where_cloud_storage_can_be_asked_plainly(environ: dict[str, str], place: PlainStorage | None) -> None:
+    """In Cloud Run and of an emulator; where Google's client would sign in otherwise or ask elsewhere, it is left to that."""
+    assert Settings.from_env({**LEAST, **environ}).plain_storage == place

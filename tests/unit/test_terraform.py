@@ -23,8 +23,8 @@ from shared import events
 from shared.actions import registry
 from shared.actions.on_objects import PERMISSIONS as ON_OBJECTS
 from shared.errors import Conflict, SettingsError, Unavailable
-from shared.policy import Policy
 from shared.policy.fields import share
+from shared.policy.policy import Policy
 from shared.settings import Settings
 from terraform import check
 
@@ -206,7 +206,7 @@ def test_the_policies_of_the_tests_are_policies(name: str, policy_of: Callable[[
 def policy_of() -> Callable[[str], Policy]:
     """Parse a policy with all actions."""
     from shared.actions import params_by_name
-    from shared.policy import parse
+    from shared.policy.policy import parse
 
     return lambda text: parse(text, source="policy", actions=params_by_name())
 

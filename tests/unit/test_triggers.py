@@ -196,9 +196,10 @@ def test_a_digest_without_an_audit(stage: Stage, monkeypatch: pytest.MonkeyPatch
     assert "the audit could not be made: your default credentials were not found" in stage.messenger.posts[0][1]
 
 
-def test_a_digest_that_cannot_be_recorded_is_delivered_again(stage: Stage, seer: MemorySight) -> None:
-    """And then it is posted."""
-    stage.hooks.before = failing("write", Unavailable("503"))
+@pytest.mark.parametrize("error", [Unavailable("503"), Denied("403; grant a role with storage.objects.create")])
+def test_a_digest_that_cannot_be_recorded_is_delivered_again(stage: Stage, seer: MemorySight, error: CloudError) -> None:
+    """Whatever the reason, since the next is a week away; and then it is posted."""
+    stage.hooks.before = failing("write", error)
     with pytest.raises(Unavailable):
         triggers.task(task_event(task="digest"))
     stage.heal()
@@ -239,7 +240,7 @@ def notices(monkeypatch: pytest.MonkeyPatch) -> Notices:
     """A watchdog that only takes notice, and a policy with one rule."""
     found, watch = Notices(), Watch([RULE])
     monkeypatch.setattr(wiring, "watchdog", lambda: found)
-    monkeypatch.setattr(wiring, "watch", lambda: watch)
+    monkeypatch.setattr(wiring, "suspects", watch.signs)
     return found
 
 
@@ -252,7 +253,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(wiring, "watchdog", refuse)
     watch = Watch([RULE])
-    monkeypatch.setattr(wiring, "watch", lambda: watch)
+    monkeypatch.setattr(wiring, "suspects", watch.signs)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -271,7 +272,7 @@ def test_an_object_that_is_a_sign_in_two_ways_is_noticed_twice(notices: Notices,
     rule = ArtifactRule.model_validate(
         {**RULE.model_dump(), "failed_when": [{"object": "s.json", "has": {"a": 1}}, {"object": "s.json", "has": {"b": 2}}]}
     )
-    monkeypatch.setattr(wiring, "watch", lambda: Watch([rule]))
+    monkeypatch.setattr(wiring, "suspects", Watch([rule]).signs)
     triggers.storage_event(object_event("runs/run-1/s.json"))
     assert [suspect.condition for _, suspect in notices.noticed] == list(rule.failed_when)
 

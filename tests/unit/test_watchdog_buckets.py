@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from shared.actions import params_by_name
 from shared.errors import Unavailable
-from shared.policy import Policy, parse
+from shared.policy.policy import Policy, parse
 from tests.buckets import BucketStage, Rule, delete, full_name, move
 from tests.stage import CHANNEL, HERE, IDLE_80, PROJECT, Crash
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from functions import logs, wiring
+from functions import logs, policy_in_force, wiring
 from shared.cloud.state_bucket import GcsStateBucket
 from shared.errors import SettingsError, Unavailable
 from shared.settings import Settings
@@ -28,6 +29,7 @@ OPTIONAL = (
     "SLACK_BOT_TOKEN",
     "SLACK_WEBHOOK_URL",
     "K_SERVICE",
+    "FUNCTION_TARGET",
 )
 
 
@@ -51,7 +53,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def _forget() -> None:
     wiring.settings.cache_clear()
     wiring._world.cache_clear()
-    wiring._read.clear()
+    policy_in_force._read.clear()
 
 
 class Source:
@@ -61,8 +63,8 @@ class Source:
         self.texts: list[str | Exception] = []
         self.reads = 0
         self.now = 1000.0
-        monkeypatch.setattr(wiring, "fetch_policy_text", self._fetch)
-        monkeypatch.setattr(wiring, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(policy_in_force, "fetch_policy_text", self._fetch)
+        monkeypatch.setattr(policy_in_force, "time", SimpleNamespace(monotonic=lambda: self.now))
 
     def _fetch(self, settings: Settings) -> tuple[str, str]:
         self.reads += 1
@@ -93,7 +95,7 @@ def test_the_ports_are_made_once_however_many_threads_ask_at_once(monkeypatch: p
     with ThreadPoolExecutor(4) as functions:
         waiting = [functions.submit(wiring.watchdog) for _ in range(4)]
         assert begun.wait(10)
-        assert wiring.policy(wiring.settings()).version == 1
+        assert policy_in_force.policy(wiring.settings()).version == 1
         go_on.set()
         worlds = {id(each.result(10).world) for each in waiting}
     assert (len(worlds), len(made)) == (1, 1)
@@ -135,7 +137,7 @@ def test_a_policy_in_a_bucket_is_read_again_after_a_while(monkeypatch: pytest.Mo
     source = Source(monkeypatch)
     source.texts = ["version: 1", "{version: 1, mode: enforce}"]
     assert [wiring.watchdog().policy.mode for _ in range(3)] == ["observe"] * 3
-    source.now += wiring.POLICY_FOR
+    source.now += policy_in_force.POLICY_FOR
     assert [wiring.watchdog().policy.mode for _ in range(3)] == ["enforce"] * 3
     assert source.reads == 2
 
@@ -145,7 +147,7 @@ def test_a_policy_on_disk_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     source = Source(monkeypatch)
     source.texts = ["version: 1"]
     first = wiring.watchdog().policy
-    source.now += 10 * wiring.POLICY_FOR
+    source.now += 10 * policy_in_force.POLICY_FOR
     assert wiring.watchdog().policy is first
     assert source.reads == 1
 
@@ -159,7 +161,7 @@ def test_a_policy_that_becomes_unusable(monkeypatch: pytest.MonkeyPatch, caplog:
     modes = []
     for _ in range(3):
         modes += [wiring.watchdog().policy.mode, wiring.watchdog().policy.mode]
-        source.now += wiring.POLICY_FOR
+        source.now += policy_in_force.POLICY_FOR
     assert modes == ["observe", "observe", "observe", "observe", "enforce", "enforce"]
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
         f"the policy cannot be used any more, so the last one that could stays in force: {fault}"
@@ -191,18 +193,87 @@ def test_the_setting_beats_the_mode_of_the_policy(monkeypatch: pytest.MonkeyPatc
 ARTIFACTS = "version: 1\nartifacts: [{bucket: abc, runs: '%s', failed_when: [failed_marker]}]"
 
 
-def test_the_signs_of_the_policy_in_force_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every event asks for them; they change with the policy."""
+def test_the_names_of_signs_change_with_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the whole policy was needed before or not."""
     monkeypatch.setenv("WATCHDOG_POLICY", GS)
     source = Source(monkeypatch)
-    source.texts = [ARTIFACTS % "a/{run}/", ARTIFACTS % "b/{run}/"]
-    first = wiring.watch()
-    assert wiring.watch() is first
-    assert first.signs("abc", "a/r/_FAILED")
-    source.now += wiring.POLICY_FOR
-    second = wiring.watch()
-    assert (bool(second.signs("abc", "a/r/_FAILED")), bool(second.signs("abc", "b/r/_FAILED"))) == (False, True)
+    source.texts = [ARTIFACTS % "a/{run}/", ARTIFACTS % "b/{run}/", "version: 1", ARTIFACTS % "b/{run}/"]
+    told = []
+    for _ in source.texts[:]:
+        told.append([bool(wiring.suspects("abc", name)) for name in ("a/r/_FAILED", "b/r/_FAILED", "a/r/model.bin")])
+        source.now += policy_in_force.POLICY_FOR
+    assert told == [[True, False, False], [False, True, False], [False, False, False], [False, True, False]]
+    assert source.reads == 4
+
+
+@pytest.fixture
+def names_alone(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is noted down whenever the whole of a policy is looked at."""
+    whole: list[str] = []
+    made = policy_in_force._made
+
+    def noted(read: Any, found: Settings) -> Any:
+        whole.append(read.text)
+        return made(read, found)
+
+    monkeypatch.setattr(policy_in_force, "_made", noted)
+    return whole
+
+
+def test_a_name_that_is_no_sign_takes_no_look_at_the_whole_policy(monkeypatch: pytest.MonkeyPatch, names_alone: list[str]) -> None:
+    """The first name that may be one does, and from then on the whole policy tells."""
+    source = Source(monkeypatch)
+    source.texts = [ARTIFACTS % "a/{run}/"]
+    monkeypatch.setenv("FUNCTION_TARGET", "storage_event")
+    wiring.start()
+    assert [wiring.suspects(*named) for named in (("abc", "a/r/model.bin"), ("abc", "_FAILED_"), ("other", "a/r/_FAILED"))] == [()] * 3
+    assert names_alone == []
+    assert wiring.suspects("abc", "elsewhere/a/r/_FAILED") == ()
+    assert len(wiring.suspects("abc", "a/r/_FAILED")) == 1
+    assert len(names_alone) == 1
+
+
+def test_faults_elsewhere_in_the_policy_keep_back_no_name_that_means_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that may mean something waits until the policy is mended, and is then seen."""
+    monkeypatch.setenv("WATCHDOG_POLICY", GS)
+    source = Source(monkeypatch)
+    source.texts = ["mode: enforced\n" + ARTIFACTS % "a/{run}/", ARTIFACTS % "a/{run}/"]
+    assert wiring.suspects("abc", "a/r/model.bin") == ()
+    with pytest.raises(SettingsError, match="enforced"):
+        wiring.suspects("abc", "a/r/_FAILED")
+    assert len(wiring.suspects("abc", "a/r/_FAILED")) == 1
     assert source.reads == 2
+
+
+@pytest.mark.parametrize(
+    "unclear", ["version: 1\nartefacts: []", "version: 1\nartifacts: [{bucket: abc, failed_whem: [mlflow]}]", "version: [1"]
+)
+def test_a_policy_that_does_not_tell_the_names_of_signs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, unclear: str
+) -> None:
+    """No event is taken for nothing by it; where there was a better one, that stays in force."""
+    monkeypatch.setenv("WATCHDOG_POLICY", GS)
+    source = Source(monkeypatch)
+    source.texts = [unclear, ARTIFACTS % "a/{run}/", unclear]
+    with pytest.raises(SettingsError):
+        wiring.suspects("abc", "a/r/model.bin")
+    assert wiring.suspects("abc", "a/r/model.bin") == ()
+    source.now += policy_in_force.POLICY_FOR
+    assert wiring.suspects("abc", "a/r/model.bin") == ()
+    assert "the policy cannot be used any more" in caplog.text
+    assert len(wiring.suspects("abc", "a/r/_FAILED")) == 1
+
+
+def test_storage_events_are_not_begun_with_a_policy_on_disk_that_does_not_tell_the_names_of_signs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is wrong is said as everywhere else."""
+    file = tmp_path / "policy.yaml"
+    file.write_text("version: 1\nartefacts: []\n")
+    monkeypatch.setenv("WATCHDOG_POLICY", str(file))
+    monkeypatch.setenv("FUNCTION_TARGET", "storage_event")
+    with pytest.raises(SettingsError, match="artefacts: unknown key"):
+        wiring.start()
 
 
 def test_the_state_bucket_cannot_be_watched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
