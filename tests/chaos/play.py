@@ -30,6 +30,7 @@ _A_MOMENT = 0.5
 _CALM = 30.0
 """Real seconds in which everything has to be answered once all is healed."""
 _AFTER_THE_STORM = (61, 61, 3700, 61, 3700, 61, 3700, 61)
+_AFTER_THE_BRAKE = (1000, 1000, 1000, 1000, 1000)
 _AFTER_A_MESSAGE = (61, 1900, 61, 61)
 
 
@@ -232,7 +233,7 @@ class Play:
         for region in REGIONS:
             world.sandbox.run.recover(world.sandbox.project, region)
         self._calm()
-        self.ticks(_AFTER_THE_STORM)
+        self.ticks((*_AFTER_THE_STORM, *(_AFTER_THE_BRAKE if self.schedule.per_hour else ())))
 
     def come_to_the_end_of_the_period(self) -> None:
         """Google says once more what is spent, and time passes."""
@@ -240,14 +241,14 @@ class Play:
         for budget, share in sorted(self.spent.items()):
             self.spend(share, budget=budget)
         self._calm()
-        self.ticks(_AFTER_A_MESSAGE)
+        self.ticks((*_AFTER_A_MESSAGE, *(_AFTER_THE_BRAKE if self.schedule.per_hour else ())))
 
     def release(self) -> None:
-        """Somebody releases the brake, where it is on and Slack says so."""
-        for ts, block, element in pressable(self.world.messages()):
-            if element["action_id"] == panel.RELEASE:
-                self.press(ts, block, panel.RELEASE)
-        self._calm()
+        """Somebody releases the brake, where it is on and Slack says so: below the newest message."""
+        shown = [(ts, block) for ts, block, element in pressable(self.world.messages()) if element["action_id"] == panel.RELEASE]
+        if shown and self.world.braked:
+            self.press(*shown[-1], panel.RELEASE)
+            self._calm()
 
     def undo(self) -> None:
         """Somebody presses "Undo" below each message of a run that was deleted."""

@@ -56,6 +56,14 @@ def of(seed: int, levels: Sequence[int]) -> Plot:
     return Plot()
 
 
+def braked(dice: random.Random) -> tuple[Event, ...]:
+    """Every run fails at once, after the worker that began to delete the first of them has died: more than a small limit allows within an hour."""
+    first, *others = dice.sample(RUNS, len(RUNS))
+    death = Strike(_deletions_of(first), dice.randint(0, 2), "die before", 1, dice.random(), TASK)
+    fail = [Event("fails", {"run": run}) for run in others]
+    return (Event("fails", {"run": first}), Event("tick", {"copies": 1}, (death,)), *fail, _TICK, _passes(130), _TICK)
+
+
 def _overwritten(dice: random.Random) -> Plot:
     """Somebody writes an object anew in the moment of its deletion, or promotes or holds the run then."""
     run = dice.choice(RUNS)

@@ -129,7 +129,7 @@ def of(seed: int) -> Schedule:
     ladder = _ladder(dice, 0)
     second = _ladder(more, 1) if more.random() < 0.25 else []
     plot = plots.of(seed, [step.at for step in ladder])
-    run_wait = dice.choice(["0s", "0s", "1h"])
+    run_wait, braked = dice.choice(["0s", "0s", "1h"]), more.random() < 0.25
     return Schedule(
         seed,
         (*ladder, *second),
@@ -140,8 +140,11 @@ def of(seed: int) -> Schedule:
         unset_on_manual=dice.random() < 0.5,
         operation_seconds=dice.choice([0.0, 0.0, 1.0, 4.0]),
         undo=dice.random() < 0.6,
-        per_hour=more.choice([0, 0, 0, 5]),
-        events=plot.woven([_of_either(more, event) if second else event for event in _events(dice)]),
+        per_hour=_largest([*ladder, *second]) if braked else 0,
+        events=(
+            *plot.woven([_of_either(more, event) if second else event for event in _events(dice)]),
+            *(plots.braked(more) if braked else ()),
+        ),
     )
 
 
@@ -152,6 +155,16 @@ def _ladder(dice: random.Random, budget: int) -> list[Step]:
         to = dice.choices([to, "pools", "notify"], [6, 1, 1])[0]
         ladder.append(Step(level, to, select, dice.choices(["", "wait: 30m", "approve: true"], [6, 2, 1])[0], budget))
     return ladder
+
+
+def _largest(steps: list[Step]) -> int:
+    """How much one plan may change at most: what is more than the brake's limit by itself would never be done."""
+    plans = []
+    for budget in {step.budget for step in steps}:
+        mine = [step for step in steps if step.budget == budget]
+        services = [name for name, env in SERVICES.items() if any(step.means(env) for step in mine)]
+        plans.append(len(services) + any(step.to == "pools" for step in mine))
+    return max(2, *plans)
 
 
 def _of_either(dice: random.Random, event: Event) -> Event:

@@ -127,6 +127,12 @@ class World:
         """The live objects of the bucket of runs, by name."""
         return {each.name: each for each in self.sandbox.storage.contents(ARTIFACTS_BUCKET)[0]}
 
+    @property
+    def braked(self) -> bool:
+        """Whether the brake is on."""
+        kept = [each for each in self.sandbox.storage.contents(STATE_BUCKET)[0] if each.name == "brake.json"]
+        return any(json.loads(each.data or b"{}").get("stop") for each in kept)
+
     def messages(self) -> list[dict[str, Any]]:
         """All that stands in Slack's channel."""
         return self.sandbox.slack.messages(CHANNEL)
