@@ -3,14 +3,14 @@
 Each changes the product in the process that bears the functions: `python -m tests.chaos --mutant NAME --schedules 200` ends with the first story that
 catches it. From seed 1 on that was, when it was last tried:
 
+    protects-nothing           1        forgets-what-is-closed     3        never-brakes                  11
     deletes-promoted-runs      1        claims-nothing             6        deletes-what-was-overwritten  23
-    forgets-what-is-closed     3        never-brakes              11
+    looks-for-no-message       1        marks-before-it-posts      7
 
 and with the stories as they were before they had plots, second budgets and brakes:
 
-    protects-nothing           1        ignores-leases             7        doubts-nothing                25
-    marks-before-it-posts      6        acts-before-it-records    25        writes-over-others            29
-    looks-for-no-message       6        acknowledges-everything   46
+    ignores-leases             7        doubts-nothing            25        acknowledges-everything       46
+    acts-before-it-records    25        writes-over-others        29
 
 Some of it is guarded twice, so that only a plot shows it (`tests.chaos.plots`):
 
