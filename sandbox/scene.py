@@ -96,6 +96,10 @@ class Scene:
         )
         return told
 
+    def tellers(self) -> list[str]:
+        """The entries that they come from, one for each."""
+        return [_reference(message).partition("/")[0] for message in self.sent()]
+
     def told_in(self, channel: str) -> str:
         """All that another channel was told, over the whole story."""
         return "\n".join(plain(message) for message in self.sandbox.slack.messages(channel))
@@ -127,4 +131,8 @@ def letters(sandbox: Sandbox, channel: str = CHANNEL) -> list[dict[str, Any]]:
 
 
 def _is_headline(message: dict[str, Any]) -> bool:
-    return str(message.get("metadata", {}).get("event_payload", {}).get("reference", "")).startswith("thread/")
+    return _reference(message).startswith("thread/")
+
+
+def _reference(message: Mapping[str, Any]) -> str:
+    return str(message.get("metadata", {}).get("event_payload", {}).get("reference", ""))

@@ -206,14 +206,15 @@ class Story:
         deployed = self._snapshot()[self._deployed]
         self._spend(0.01, period=month_start(datetime.now(UTC)))
         self._settle(self._scene.said(2))
-        now, said = self._snapshot(), self._scene.told()
+        now, said, plans = self._snapshot(), self._scene.told(), self._scene.tellers()
         differ = [each["name"] for name, each in now.items() if name != self._deployed and _scaling(each) != _scaling(self._first[name])]
         self._close_chapter(
             Check("the headline says that nothing is parked any more", "Nothing is parked." in plain(self._scene.headline())),
             Check(f"all {len(now) - 1} others are exactly as they were at first", not differ, ", ".join(differ)),
             Check("what somebody deployed is as they left it", _scaling(now[self._deployed]) == _scaling(deployed)),
             Check("the message names it", _DEPLOYED in said and "LEFT ALONE" in said),
-            Check("Slack was told once by each of the two plans that still held something", *self._counted(2)),
+            # The plan of the idle step has nothing left to put back, unless the clock's tick was quicker with that of the higher one.
+            Check("Slack was told once by each plan that still held something", len(plans) == len(set(plans)) in (2, 3), ", ".join(plans)),
         )
 
     def _looking_back(self) -> None:
