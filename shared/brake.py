@@ -78,4 +78,13 @@ class Brake(Record):
 
 def notice(stop: Stop, now: datetime) -> str:
     """The key of the entry that tells of it: one a day."""
-    return f"{NOTICE}{stop.at:%Y%m%d%H%M%S}-{now:%Y%m%d}"
+    return f"{_notices(stop)}{now:%Y%m%d}"
+
+
+def tells_of(key: str, stop: Stop) -> bool:
+    """Whether the entry of this key tells people of this stop, and not of an earlier one."""
+    return key.startswith(_notices(stop))
+
+
+def _notices(stop: Stop) -> str:
+    return f"{NOTICE}{stop.at:%Y%m%d%H%M%S}-"

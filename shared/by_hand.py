@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from shared.brake import notice
+from shared.brake import notice, tells_of
 from shared.entry import Entry, approve, ask_undo, cancel
 from shared.errors import CloudError, Conflict, Gone, JournalError, Unavailable
 from shared.journal import BUDGET_ENTRIES, Holds, Survey
@@ -164,11 +164,14 @@ class ByHand:
                 continue
         raise Unavailable("others write the holds all the time; try again", resource=", ".join(ends))
 
-    def release(self) -> None:
+    def release(self, notice_key: str = "") -> None:
         """Let the watchdog go on after it has stopped itself.
 
+        Args:
+            notice_key: The entry that told the person of it; where one is named, no other stop is released than the one it tells of.
+
         Raises:
-            Gone: The brake is not on.
+            Gone: The brake is not on, or for another reason than the person was told of.
             Unavailable: Others write its record all the time.
         """
         journal, now = self.watchdog.journal, self.watchdog.world.clock.now()
@@ -176,6 +179,10 @@ class ByHand:
             kept = journal.brake()
             if kept is None or kept.record.stop is None:
                 raise Gone("the brake is not on, so there is nothing to release")
+            if notice_key and not tells_of(notice_key, kept.record.stop):
+                raise Gone(
+                    f"that message is of an earlier stop; the brake is on again since {kept.record.stop.at:%Y-%m-%d %H:%M} UTC: see the message about that"
+                )
             try:
                 journal.save_brake(kept, kept.record.released(self.by, now))
             except Conflict:

@@ -164,7 +164,7 @@ class Desk:
             case panel.SHOW:
                 return _shown([entry])
             case panel.RELEASE:
-                return self._release(by_hand)
+                return self._release(by_hand, key)
         raise NotDone("That button does not belong to this message.")
 
     def _for_thread(self, request: Request, name: str) -> str:
@@ -269,8 +269,8 @@ class Desk:
             outcomes = by_hand.restore_entry(name)
         return f"{code(name)} is to be put back. {_said(outcomes)}"
 
-    def _release(self, by_hand: ByHand) -> str:
-        by_hand.release()
+    def _release(self, by_hand: ByHand, notice_key: str = "") -> str:
+        by_hand.release(notice_key)
         return "The brake is released. What waits goes on within a quarter of an hour."
 
     def _hold_one(self, by_hand: ByHand, command: Command) -> str:

@@ -227,6 +227,22 @@ def test_those_whom_the_policy_does_not_name_may_not(braked: Stage) -> None:
     assert kept.record.stop
 
 
+def test_a_button_releases_the_stop_that_its_message_tells_of(braked: Stage) -> None:
+    """The button of an old message is no yes to what happened since; the newest message's is."""
+    (old,) = [block for block in braked.message("The brake is on").blocks if block["type"] == "actions"]
+    braked.ann().release()
+    journal = braked.journal
+    kept = journal.brake()
+    braked.tick()
+    assert kept
+    journal.save_brake(kept, kept.record.after("budget-other", 10**6, 3, braked.clock.now()))
+    assert "of an earlier stop; the brake is on again since 2026-11-20" in braked.press("release", old["block_id"])
+    again = journal.brake()
+    assert again
+    assert again.record.stop
+    assert braked.command("release").startswith("The brake is released.")
+
+
 def test_in_a_terminal(braked: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """`list` says that it is on, `release` releases it, and where there is nothing to release the exit status says so."""
     monkeypatch.setattr(wiring, "watchdog", braked.watchdog)
