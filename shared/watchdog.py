@@ -16,7 +16,7 @@ from shared.apply import Applier
 from shared.brake import Stop, notice
 from shared.braking import Braking
 from shared.entry import Entry, Lease, MessageRecord
-from shared.errors import CloudError, Conflict, Denied, EventRejected, Gone, JournalError, Refused, Unavailable
+from shared.errors import CloudError, Conflict, EventRejected, Gone, JournalError, Refused, Unavailable
 from shared.journal import Journal, Kept
 from shared.ladder import Ladder
 from shared.lookout import Lookout
@@ -211,6 +211,7 @@ class Watchdog:
 
         Raises:
             Unavailable: Something did not answer; the same notice can be handled again.
+            Denied: The object may not be read; the same notice can be handled once it may.
             EventRejected: The object cannot be read.
         """
         condition = suspect.condition
@@ -220,7 +221,7 @@ class Watchdog:
                 content = self.world.objects.read(written.bucket, written.name, generation=written.generation, limit=STATUS_LIMIT)
             except Gone:
                 return Outcome("no sign")  # it was written anew, and that has a notice of its own
-            except (Denied, Refused) as error:
+            except Refused as error:
                 raise EventRejected(
                     "status-unreadable", f"whether a run has failed is not known, since its status file cannot be read: {error}"
                 ) from error
