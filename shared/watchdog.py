@@ -182,13 +182,17 @@ class Watchdog:
             session = Session.open(self.journal, self.world.clock, self.owner, kept)
             if session is None:
                 return Outcome("busy", key)
-            if not self.ladder.sure_of_claim(session):
+            if not self.ladder.sure_of_claim(session) or self._was_said(session.entry):
                 session.discard()
                 return Outcome("closed", key)
             return self._forward(session)
         except Conflict as conflict:
             log.info("%s: somebody else took it up: %s", key, conflict)
             return Outcome("busy", key)
+
+    def _was_said(self, entry: Entry) -> bool:
+        """Whether it is a notice that was settled before, and recorded anew by a worker that died before it saw that."""
+        return entry.notification is None and entry.job is None and self.journal.was_closed(entry.key)
 
     def tick(self) -> list[Outcome]:
         """Carry on whatever is due, and say what could not be carried on; nothing that fails stops the rest."""

@@ -9,7 +9,7 @@ import pytest
 from shared.errors import EventRejected, JournalError, Unavailable
 from shared.watchdog import Watchdog
 from tests.doubles import scaling
-from tests.stage import HERE, IDLE_80, NOTIFY_50, STOPPED, THERE, Stage, a_notification, a_policy, full_name
+from tests.stage import HERE, IDLE_80, NOTIFY_50, STOPPED, THERE, Crash, Stage, a_notification, a_policy, full_name
 
 RANKER, GATEWAY = full_name("ranker"), full_name("gateway", THERE)
 STOPPED_100 = f"{{at: 100%, do: [{STOPPED}]}}"
@@ -98,6 +98,21 @@ def test_what_a_process_without_slack_has_to_say_is_said_by_one_that_has_it(stag
     stage.settle()
     assert len(stage.posts) == 2
     assert len(stage.open()) == 1
+
+
+def test_a_notice_that_was_said_is_not_said_again_for_a_worker_that_died(stage: Stage) -> None:
+    """It records it anew, and dies before it sees that it was settled; whoever finds it sees that."""
+    error = EventRejected("wrong-type", "the object's generation is 0")
+    stage.messenger.clock = stage.clock
+    stage.watchdog().reject(error)
+    stage.clock.sleep(3600)
+    stage.strike("read", Crash)
+    with pytest.raises(Crash):
+        stage.watchdog().reject(error)
+    stage.heal()
+    assert len(stage.open()) == 1
+    stage.tick(15)
+    assert (len(stage.posts), stage.open()) == (1, [])
 
 
 # the journal
