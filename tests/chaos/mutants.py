@@ -7,7 +7,7 @@ catches it. From seed 1 on that was, when it was last tried:
     deletes-promoted-runs      1        never-brakes              11        doubts-nothing                25
     looks-for-no-message       1        acknowledges-everything   15        acts-before-it-records        25
     forgets-what-is-closed     3        ignores-leases            16        writes-over-others            29
-    claims-nothing             6
+    claims-nothing             6        ignores-the-brake         12
 
 Some of it is guarded twice, so that only a plot shows it (`tests.chaos.plots`):
 
@@ -16,7 +16,7 @@ Some of it is guarded twice, so that only a plot shows it (`tests.chaos.plots`):
 - `claims-nothing`: a plan that nobody claimed is carried out all the same, and the next message of the same steps claims it. What is left is a higher step
   that is reached first: it claims the lower ones too, and nobody puts back what the unclaimed plan parked.
 - `forgets-what-is-closed`: a run that was put back is known by its closed entry, whose copy is never replaced. What is left is one that was called off.
-- `ignores-the-brake` passed thirty stories: `Braking.reserve` refuses every new plan while the brake is on. What is left is work that had begun.
+- `ignores-the-brake`: `Braking.reserve` refuses every new plan while the brake is on. What is left is work that had begun, and an entry that asks again and again.
 """
 
 from __future__ import annotations
