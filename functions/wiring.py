@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from shared.audit.sight import Sight
     from shared.objects.runs import Suspect
     from shared.pace import Pacer
-    from shared.ports import Messenger, World
+    from shared.ports import Messenger, Permissions, World
     from shared.watchdog import Watchdog
 
 _making = threading.Lock()
@@ -76,7 +76,6 @@ def _world(found: Settings) -> World:
     from shared.clock import SystemClock
     from shared.cloud.buckets import GcsBuckets
     from shared.cloud.objects import GcsObjectStore
-    from shared.cloud.permissions import CallersPermissions
     from shared.cloud.run_services import CloudRunServices
     from shared.cloud.run_worker_pools import CloudRunWorkerPools
     from shared.cloud.state_bucket import GcsStateBucket
@@ -94,8 +93,16 @@ def _world(found: Settings) -> World:
         messenger=_messenger(found),
         tasks=PubSubTasks(found.tasks_topic) if found.tasks_topic else None,
         clock=SystemClock(),
-        permissions=CallersPermissions(found.projects_host),
+        permissions=_permissions(found),
     )
+
+
+@cache
+def _permissions(found: Settings) -> Permissions:
+    """What the caller may do, asked through one client."""
+    from shared.cloud.permissions import CallersPermissions
+
+    return CallersPermissions(found.projects_host)
 
 
 @cache
@@ -127,19 +134,16 @@ def sight(found: Settings) -> Sight:
     from shared.cloud.run_executions import CloudRunExecutions
     from shared.cloud.topics import PubSubTopics
 
-    runtime = f"python{sys.version_info.major}{sys.version_info.minor}" if found.service else ""
-    from shared.cloud.permissions import CallersPermissions
-
     return Sight(
         world=world(found),
         metrics=CloudMonitoring(found.monitoring_host),
         executions=CloudRunExecutions(found.run_host),
         budgets=BillingBudgets(found.budgets_host, found.billing_host),
         topics=PubSubTopics(),
-        permissions=CallersPermissions(found.projects_host),
+        permissions=_permissions(found),
         deployed=bool(found.state_bucket),
         tasks_topic=found.tasks_topic or "",
-        runtime=runtime,
+        runtime=f"python{sys.version_info.major}{sys.version_info.minor}" if found.service else "",
     )
 
 

@@ -92,11 +92,11 @@ def task(data: Any) -> Mapping[str, str]:
     )
 
 
-def object_named(kind: str, data: Any) -> tuple[str, str] | None:
+def object_named(kind: Any, data: Any) -> tuple[str, str] | None:
     """The bucket and the name of the object that was written: all that is decoded of an event that may mean nothing.
 
     Args:
-        kind: The CloudEvent's type: of a storage event, or of a Pub/Sub message that carries one.
+        kind: The CloudEvent's type as it arrived: of a storage event, or of a Pub/Sub message that carries one.
         data: The CloudEvent's data as it arrived; anything at all.
 
     Returns:
@@ -105,6 +105,8 @@ def object_named(kind: str, data: Any) -> tuple[str, str] | None:
     Raises:
         EventRejected: It is no storage event, or one that cannot be read. Nothing else is ever raised.
     """
+    if not isinstance(kind, str):
+        raise EventRejected("not-storage", f"an event of the type {_shown(kind)} came where storage events are expected")
     if kind == _FINALIZED:
         return _named(_resource(data), "bucket", "name")
     if kind == _MESSAGE:
