@@ -131,7 +131,7 @@ class World:
     def braked(self) -> bool:
         """Whether the brake is on."""
         kept = [each for each in self.sandbox.storage.contents(STATE_BUCKET)[0] if each.name == "brake.json"]
-        return any(json.loads(each.data or b"{}").get("stop") for each in kept)
+        return any(json.loads(each.data or b"{}").get("stops") for each in kept)
 
     def messages(self) -> list[dict[str, Any]]:
         """All that stands in Slack's channel."""
