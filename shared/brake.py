@@ -91,8 +91,9 @@ class Brake(Record):
         if self.stop(asked.kind):
             return self
         others = tuple(change for change in self.changes if asked.at - change.at < KEPT and not asked.repeats(change))
-        recent = sum(change.count for change in others if change.kind == asked.kind and asked.at - change.at < HOUR)
-        allowed = max((change.count for change in (*self.changes, *self.agreed) if asked.repeats(change)), default=0)
+        within = [change for change in self.changes if change.kind == asked.kind and asked.at - change.at < HOUR]
+        recent = sum(change.count for change in within if not asked.repeats(change))
+        allowed = max((change.count for change in (*within, *self.agreed) if asked.repeats(change)), default=0)
         if recent + asked.count > limit and asked.count > allowed:
             stop = Stop(**dict(asked), recent=recent, limit=limit)
             return self.but(stops=(*self.stops, stop))

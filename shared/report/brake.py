@@ -9,9 +9,14 @@ from shared.brake import MEANS, Kind, Stop
 from shared.report.letter import Letter, letter
 from shared.slack.text import Part, clean, code, plural, stamp
 
-GOES_ON = "The plan that was held back goes on within a quarter of an hour, and so does what else waits, as far as `limits.per_hour` allows."
+GOES_ON = (
+    "The plan that was held back goes on within a quarter of an hour, and so does what else waits, as far as `limits.per_hour` allows."
+)
 _ONE: Mapping[Kind, str] = {"resources": "change", "runs": "deletion"}
-_REST: Mapping[Kind, str] = {"resources": "Failed runs are deleted as before.", "runs": "The steps of budgets are carried out as before."}
+_REST: Mapping[Kind, str] = {
+    "resources": "Runs are counted apart; this does not stop their deletion.",
+    "runs": "What budgets change is counted apart; this does not stop it.",
+}
 
 
 def on(stop: Stop, now: datetime) -> Letter:

@@ -292,7 +292,9 @@ class Desk:
         outages = sorted(delivery.record.outages.items()) if delivery else []
         brake = self.journal.brake()
         stops = brake.record.stops if brake else ()
-        return status(budgets, survey.entries, self.journal.holds().record, outages, stops=stops, unread=len(survey.faults), now=self._now())
+        return status(
+            budgets, survey.entries, self.journal.holds().record, outages, stops=stops, unread=len(survey.faults), now=self._now()
+        )
 
     # who may
 

@@ -185,7 +185,9 @@ def test_deletions_of_runs_are_counted_and_stopped() -> None:
     yard.drive()
     left = {name.split("/")[1] for name in yard.names() if name.endswith(".pt") or "ckpt" in name}
     assert len(left) == 1
-    assert [post.split("\n", 1)[0] for post in yard.posts if post.startswith("The brake")] == ["The brake is on: 3 deletions within an hour would be too many"]
+    assert [post.split("\n", 1)[0] for post in yard.posts if post.startswith("The brake")] == [
+        "The brake is on: 3 deletions within an hour would be too many"
+    ]
     yard.hours(1)
     assert {name.split("/")[1] for name in yard.names() if "ckpt" in name} == left
     yard.ann().release()
