@@ -13,7 +13,7 @@ from shared.braking import Braking
 from shared.errors import Unavailable
 from shared.model import Place
 from shared.objects.job import rule_id
-from tests.stage import IDLE_80, PROJECT, THERE, Crash, Stage, full_name
+from tests.stage import HERE, IDLE_80, PROJECT, THERE, Crash, Stage, full_name
 from tests.unit.test_brake import NOW, an_estate, asks, recorded, told
 from tests.unit.test_delete_noncurrent import a_yard, policy
 from tests.yard import RUNS, Yard, a_rule, the_policy
@@ -79,6 +79,20 @@ def test_a_place_that_answers_later_counts_once_and_beside_the_plan() -> None:
     assert len(refused) == 2
     assert stage.written() == ["trainer-0", "trainer-1", "ranker"]
     assert (counts(stage), told(stage)) == ([2, 1], [])
+
+
+def test_places_that_answer_one_after_the_other_all_count() -> None:
+    """Both were looked at again together, and only one of them answered."""
+    stage = an_estate(IDLE_80, per_hour=4)
+    stage.service("ranker", THERE)
+    stage.services.broken.update({Place(PROJECT, HERE), Place(PROJECT, THERE)})
+    stage.send(85)
+    stage.services.broken.remove(Place(PROJECT, HERE))
+    stage.tick(5)
+    stage.services.broken.clear()
+    stage.tick(10)
+    assert stage.written() == ["trainer-0", "trainer-1", "ranker"]
+    assert counts(stage) == [2, 1]
 
 
 def test_what_is_parked_again_counts_each_time() -> None:
