@@ -41,11 +41,11 @@ def answer(request: Request) -> Response:
 def _answer(request: Request) -> Response:
     asked = understood(request)
     found = wiring.settings()
-    policy = policy_in_force.policy(found)
-    projects, budget = _projects(asked, policy, found), _budget(asked, policy)
-    if request.method == "HEAD":
-        return _answered("", asked.form)
     try:
+        policy = policy_in_force.policy(found)
+        projects, budget = _projects(asked, policy, found), _budget(asked, policy)
+        if request.method == "HEAD":
+            return _answered("", asked.form)
         return _report(asked, projects, budget, policy, found)
     except SettingsError as error:
         return _said(409, str(error))

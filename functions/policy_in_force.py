@@ -46,7 +46,12 @@ class _Read:
 
 log = logging.getLogger(__name__)
 _lock = threading.Lock()
+"""Held for moments, and while a policy is checked; never while one is fetched."""
+_fetching = threading.Lock()
+"""Held while the first policy is fetched, which all that came meanwhile wait for."""
 _read: dict[Settings, _Read] = {}
+_failed: dict[Settings, tuple[int, WatchdogError]] = {}
+"""How often the first policy could not be fetched, and why the last time: for those who waited meanwhile."""
 
 
 def require(found: Settings, *, names_alone: bool) -> None:
@@ -55,9 +60,9 @@ def require(found: Settings, *, names_alone: bool) -> None:
     Raises:
         SettingsError: With every fault.
     """
-    with _lock:
-        if not names_alone or _current(found).names is None:
-            _checked(found)
+    read = _current(found)
+    if not names_alone or read.names is None:
+        _checked(found, read)
 
 
 def policy(found: Settings) -> Policy:
@@ -67,9 +72,9 @@ def policy(found: Settings) -> Policy:
 
     Raises:
         SettingsError: With every fault, where there was none before.
+        CloudError: It could not be fetched, and there was none before.
     """
-    with _lock:
-        return _checked(found)[0]
+    return _checked(found, _current(found))[0]
 
 
 def suspects(found: Settings, bucket: str, name: str) -> tuple[Suspect, ...]:
@@ -77,41 +82,67 @@ def suspects(found: Settings, bucket: str, name: str) -> tuple[Suspect, ...]:
 
     Raises:
         SettingsError: As `policy` does, where it takes more than the name to tell.
+        CloudError: As `policy` does.
     """
-    with _lock:
-        read = _current(found)
-        if read.checked is None and read.names is not None and last_part(name) not in read.names.get(bucket, ()):
-            return ()
-        watch = _checked(found)[1]
-    return watch.signs(bucket, name)
+    read = _current(found)
+    if read.checked is None and read.names is not None and last_part(name) not in read.names.get(bucket, ()):
+        return ()
+    return _checked(found, read)[1].signs(bucket, name)
 
 
 def _current(found: Settings) -> _Read:
-    read = _read.get(found)
-    if read is None:
-        read = _read[found] = _fetched(found)
-    elif found.policy.startswith("gs://") and time.monotonic() - read.at >= POLICY_FOR:
-        try:
-            fresh = _fetched(found)
-            # What is kept gives way to what can be used alone.
-            read = replace(fresh, checked=_made(fresh, found)) if read.checked or fresh.names is None else fresh
-        except WatchdogError as error:
-            log.error("the policy cannot be used any more, so the last one that could stays in force: %s", error)  # noqa: TRY400  # no stack is needed
-            read = replace(read, at=time.monotonic())
-        _read[found] = read
+    with _lock:
+        read, now = _read.get(found), time.monotonic()
+        if read and (not found.policy.startswith("gs://") or now - read.at < POLICY_FOR):
+            return read
+        if read:
+            _read[found] = replace(read, at=now)  # the others go on with it meanwhile
+    return _again(found, read) if read else _first(found)
+
+
+def _first(found: Settings) -> _Read:
+    before = _failed.get(found)
+    with _fetching:
+        read, failed = _read.get(found), _failed.get(found)
+        if read is None:
+            if failed and failed != before:
+                raise failed[1]  # a dead bucket is not asked once for each that waited
+            try:
+                read = _fetched(found)
+            except WatchdogError as error:
+                _failed[found] = (failed[0] + 1 if failed else 1, error)
+                raise
+            with _lock:
+                _read[found] = read
     return read
 
 
-def _checked(found: Settings) -> tuple[Policy, Watch]:
-    read = _current(found)
-    if read.checked:
-        return read.checked
+def _again(found: Settings, read: _Read) -> _Read:
     try:
-        checked = _made(read, found)
-    except SettingsError:
-        del _read[found]  # what is mended is found at the next need
-        raise
-    _read[found] = replace(read, checked=checked)
+        fresh = _fetched(found)
+        # What is kept gives way to what can be used alone.
+        fresh = replace(fresh, checked=read.checked if fresh.text == read.text else _made(fresh, found))
+    except WatchdogError as error:
+        log.error("the policy cannot be used any more, so the last one that could stays in force: %s", error)  # noqa: TRY400  # no stack is needed
+        return read
+    with _lock:
+        _read[found] = fresh
+    return fresh
+
+
+def _checked(found: Settings, read: _Read) -> tuple[Policy, Watch]:
+    with _lock:
+        kept = _read.get(found)
+        if kept and kept.text == read.text and kept.checked:
+            return kept.checked
+        try:
+            checked = read.checked or _made(read, found)
+        except SettingsError:
+            if kept and kept.text == read.text:
+                del _read[found]  # what is mended is found at the next need
+            raise
+        if kept and kept.text == read.text:
+            _read[found] = replace(kept, checked=checked)
     return checked
 
 

@@ -30,7 +30,8 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 # With any of these Google's client would sign in as somebody else, ask another server, or take another way to it.
 _ELSEWHERE = (
-    "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_UNIVERSE_DOMAIN", "GCE_METADATA_HOST", "API_ENDPOINT_OVERRIDE", "HTTPS_PROXY", "https_proxy",
+    "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_UNIVERSE_DOMAIN", "GCE_METADATA_HOST", "GCE_METADATA_ROOT", "GCE_METADATA_IP", "API_ENDPOINT_OVERRIDE",
+    "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy",
 )  # fmt: skip
 
 

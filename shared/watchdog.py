@@ -16,7 +16,7 @@ from shared.apply import Applier
 from shared.brake import Stop, notice
 from shared.braking import Braking
 from shared.entry import Entry, Lease, MessageRecord
-from shared.errors import CloudError, Conflict, Denied, EventRejected, Gone, JournalError, Refused, Unavailable
+from shared.errors import CloudError, Conflict, EventRejected, Gone, JournalError, Refused, Unavailable
 from shared.journal import Journal, Kept
 from shared.ladder import Ladder
 from shared.lookout import Lookout
@@ -182,13 +182,17 @@ class Watchdog:
             session = Session.open(self.journal, self.world.clock, self.owner, kept)
             if session is None:
                 return Outcome("busy", key)
-            if not self.ladder.sure_of_claim(session):
+            if not self.ladder.sure_of_claim(session) or self._was_said(session.entry):
                 session.discard()
                 return Outcome("closed", key)
             return self._forward(session)
         except Conflict as conflict:
             log.info("%s: somebody else took it up: %s", key, conflict)
             return Outcome("busy", key)
+
+    def _was_said(self, entry: Entry) -> bool:
+        """Whether it is a notice that was settled before, and recorded anew by a worker that died before it saw that."""
+        return entry.notification is None and entry.job is None and self.journal.was_closed(entry.key)
 
     def tick(self) -> list[Outcome]:
         """Carry on whatever is due, and say what could not be carried on; nothing that fails stops the rest."""
@@ -211,6 +215,7 @@ class Watchdog:
 
         Raises:
             Unavailable: Something did not answer; the same notice can be handled again.
+            Denied: The object may not be read; the same notice can be handled once it may.
             EventRejected: The object cannot be read.
         """
         condition = suspect.condition
@@ -220,7 +225,7 @@ class Watchdog:
                 content = self.world.objects.read(written.bucket, written.name, generation=written.generation, limit=STATUS_LIMIT)
             except Gone:
                 return Outcome("no sign")  # it was written anew, and that has a notice of its own
-            except (Denied, Refused) as error:
+            except Refused as error:
                 raise EventRejected(
                     "status-unreadable", f"whether a run has failed is not known, since its status file cannot be read: {error}"
                 ) from error

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 _TIME = 5.0
 """Seconds for one call."""
+_LONGEST_TOKEN = 64 * 1024
 _TOKEN = "/computeMetadata/v1/instance/service-accounts/default/token"  # noqa: S105  # where one is had
 
 
@@ -34,25 +35,32 @@ def read_plainly(place: PlainStorage, bucket: str, name: str, longest: int) -> b
     try:
         signed_in = {"Authorization": f"Bearer {_token(place.metadata)}"} if place.metadata else {}
         path = f"/download/storage/v1/b/{quote(bucket, safe='')}/o/{quote(name, safe='')}?alt=media"
-        return _get(place.server, path, {**signed_in, "Range": f"bytes=0-{longest - 1}"})
+        return _get(place.server, path, {**signed_in, "Range": f"bytes=0-{longest - 1}"}, longest)
     except (OSError, HTTPException, LookupError, TypeError, ValueError) as error:
-        log.info("%s could not be read plainly, so Google's client is asked: %s", f"gs://{bucket}/{name}", error)
+        # Its words may be those of the token.
+        log.info("gs://%s/%s could not be read plainly (%s), so Google's client is asked", bucket, name, type(error).__name__)
         return None
 
 
 def _token(host: str) -> str:
-    return str(json.loads(_get(f"http://{host}", _TOKEN, {"Metadata-Flavor": "Google"}))["access_token"])
+    return str(json.loads(_get(f"http://{host}", _TOKEN, {"Metadata-Flavor": "Google"}, _LONGEST_TOKEN))["access_token"])
 
 
-def _get(server: str, path: str, headers: dict[str, str]) -> bytes:
+def _get(server: str, path: str, headers: dict[str, str], longest: int) -> bytes:
     parts = urlsplit(server)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(parts.netloc, timeout=_TIME)
     try:
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
-        if answer.status not in (200, 206):
-            raise ValueError(f"{parts.netloc} answers {answer.status}")
-        return answer.read()
+        if answer.status not in (200, 206) or answer.getheader("content-encoding", "identity") != "identity":
+            raise ValueError(f"{parts.netloc} answers {answer.status}, {answer.getheader('content-encoding')}")
+        # A body without a length ends wherever the connection does.
+        if not answer.chunked and (answer.length is None or answer.length > longest):
+            raise ValueError(f"{parts.netloc} answers with {answer.length} bytes")
+        body = answer.read(longest + 1) if answer.chunked else answer.read()
+        if len(body) > longest:
+            raise ValueError(f"{parts.netloc} answers with more than {longest} bytes")
+        return body
     finally:
         connection.close()

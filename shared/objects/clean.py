@@ -278,7 +278,8 @@ class Cleaner:
             raise LeftAlone(job.stopping)
         stale = _stale(job, now) and not job.parent and not (job.sign and job.portions[-1].begun)
         if stale or job.stopping == TOO_OLD:
-            put(session, afresh(job.but(stopping="")))  # what was seen so long ago is no reason to delete anything now
+            self._portions.recount(session)
+            put(session, afresh(job_of(session).but(stopping="")))  # what was seen so long ago is no reason to delete anything now
             return True
         judge = duty.judge(job, now)
 
@@ -340,8 +341,21 @@ class Cleaner:
         level = logging.WARNING if job.told else logging.INFO
         log.log(level, "%s: left alone: %s", session.entry.key, reason, extra=labels(session))
         begun = job.stage == "working" or job.begun
+        if job.stage == "working":
+            reason = self._recounted(session, reason)
+            job = job_of(session)
         stage: Stage = "undone" if job.stage == "undoing" else "done" if begun else "left"
         put(session, unhindered(job).but(stage=stage, reason=reason, due_at=None))
+
+    def _recounted(self, session: Session, reason: str) -> str:
+        """The reason why the rest is left, once it is known how much went before; with why that is not known, where it cannot be."""
+        try:
+            self._portions.recount(session)
+        except Unavailable:
+            raise
+        except (CloudError, JournalError) as error:
+            return f"{reason.rstrip('.')}; it may be more than is counted here, since that could not be looked at: {error}"
+        return reason
 
     def _stumble(self, session: Session, error: CloudError | JournalError) -> None:
         """Try again later; people are told at once of what only they can mend."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from shared.entry import backoff
@@ -90,6 +90,35 @@ class Portions:
             if not portion.finished:
                 return False
         return True
+
+    def recount(self, session: Session) -> None:
+        """Count what is gone of a portion that a worker died over: it deleted more than its last save tells of, and nobody goes on with that.
+
+        To be done once for a plan, before it ends; what a part has begun is counted by the whole.
+
+        Raises:
+            CloudError: The bucket cannot be listed.
+            JournalError: The portion's manifest cannot be read.
+        """
+        job = job_of(session)
+        for index, portion in enumerate(job.portions):
+            if job.action != "delete_run" or job.parent or not portion.begun or portion.finished or portion.superseded:
+                continue
+            rest = unpack(self.journal.manifest(portion.manifest), portion.manifest, portion.objects)[portion.settled :]
+            there = self._there(job.bucket, job.prefix, {each.name for each in rest})
+            gone = [each for each in rest if each.name not in there]
+            size = portion.changed_bytes + sum(each.size for each in gone)
+            put(session, with_portion(job_of(session), index, portion.but(changed=portion.changed + len(gone), changed_bytes=size)))
+
+    def _there(self, bucket: str, prefix: str, names: Collection[str]) -> set[str]:
+        """Those of the names that are live."""
+        found: set[str] = set()
+        last = max(names)
+        for page in self.world.objects.pages(bucket, prefix, after=min(names)[:-1]):
+            found |= {each.name for each in page if each.name in names}
+            if page[-1].name >= last:
+                break
+        return found
 
     def put_off(self, session: Session, done: str) -> bool:
         """Put off what failed; after a long time it is left as it is. The answer is whether it was put off."""

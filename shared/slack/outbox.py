@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 CLOCKS_DIFFER = timedelta(minutes=5)
 SOON = timedelta(seconds=5)
+OTHERS_MAY_SEND_FOR = timedelta(minutes=3)
+"""How long a process without Slack leaves a message to those that have it: the function of the tick has, where any has, and a terminal or `storage_event` has not."""
 
 
 def write(
@@ -94,6 +96,8 @@ class Outbox:
 
     def _send(self, message: MessageRecord) -> MessageRecord:
         now, messenger, labels = self.world.clock.now(), self.world.messenger, {"labels": {"message": message.id}}
+        if messenger is None and now < message.created + OTHERS_MAY_SEND_FOR:
+            return message.but(not_before=now + SOON)
         if messenger is None or (messenger.talks_back and not message.channel):
             log.warning("Slack is not set up, so this message goes to the log alone: %s", message.text, extra=labels)
             return _short(message).but(sent_at=now)

@@ -21,11 +21,10 @@ from sandbox.functions import SERVICES
 from sandbox.serve import HOST
 
 _PATIENCE = 20.0
-_FIRST, _LAST = 10_000, 29_999
-"""Below what the system gives to whoever asks for any port: a function that is born late, or again, has to find its own still free."""
-_ports = itertools.cycle(range(_FIRST, _LAST + 1))
-for _ in range(os.getpid() * 97 % (_LAST - _FIRST)):
-    next(_ports)
+_FIRST, _BLOCK, _BLOCKS = 10_000, 2_500, 8
+"""Below what the system gives to whoever asks for any port, and a block for each process that tells stories: a function that is born again has to find its own still free."""
+_begin = _FIRST + os.getpid() % _BLOCKS * _BLOCK
+_ports = itertools.cycle(range(_begin, _begin + _BLOCK))
 
 
 class Nursery:

@@ -153,7 +153,7 @@ class Judge:
         there = [name for name in world.objects() if name.startswith(folder) and not name.startswith(f"{folder}logs/")]
         deleted = [each for each in world.deletions if each.object.name.startswith(folder)]
         self._deleted[run] = [each.object for each in deleted]
-        about = [message for message in world.messages() if folder in said(message) or f"run {run}" in said(message)]
+        about = [message for message in world.messages() if folder in said(message) or re.search(rf"\b[Rr]un {run}\b", said(message))]
         if not self.play.touched.get(run) and not self._asked(panel.RESTORE, panel.CANCEL, runs=True):
             if there:
                 yield f"the run {run} failed, nobody touched it, and {sorted(there)} are still there"
@@ -238,6 +238,8 @@ class Judge:
                 elif not any(_core(message["text"]) in text for text in late):
                     yield f"the message {message['id']} was to be told with others, and was not: {message['text'][:200]}"
             stage = (entry.get("job") or {}).get("stage")
+            if stage in ("planning", "working") and self.play.world.braked:
+                continue  # it waits for a person
             if name.startswith("entries/") and stage not in ("refused", "done"):
                 yield f"{name} is still open: {json.dumps(entry)[:1500]}"
         names = [each.name for each in self.play.world.sandbox.storage.contents(STATE_BUCKET)[0]]

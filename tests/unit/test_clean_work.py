@@ -131,6 +131,66 @@ def test_an_object_that_was_written_anew_survives_and_stops_the_rest() -> None:
     assert "WHY THE REST IS LEFT ALONE" in yard.posts[1]
 
 
+def half_deleted(yard: Yard, objects: int = 250) -> list[str]:
+    """A worker died after its second batch was deleted and before it could save that; the answer is the names of the checkpoints."""
+    checkpoints = due(yard, objects=objects)
+    yard.strike("delete batch", Crash, side="after", number=2)
+    with pytest.raises(Crash):
+        go(yard)
+    yard.heal()
+    assert (len(yard.objects.deleted), yard.job().changed) == (200, 0)
+    yard.clock.sleep(120)
+    return checkpoints
+
+
+def test_what_a_worker_deleted_before_it_died_is_counted_where_the_rest_is_left() -> None:
+    """Nobody reads that nothing was deleted of a run that is half gone."""
+    yard = Yard(the_policy(), workers=1)
+    half_deleted(yard)
+    yard.put("runs/run-1/_SUCCESS")
+    yard.tick()
+    job = yard.job()
+    assert (job.stage, job.changed, job.changed_bytes) == ("done", 200, 200 * GIB)
+    assert title(yard.posts[-1]) == "Run run-1: deleted 200 of 251 objects, 200.0 GiB"
+
+
+@pytest.mark.parametrize("rest", ["there", "gone"])
+def test_what_a_worker_deleted_of_a_long_listing_is_counted(rest: str) -> None:
+    """Page by page, to the end of what the plan lists."""
+    yard = Yard(the_policy(), workers=1)
+    checkpoints = half_deleted(yard, objects=2300)
+    if rest == "gone":
+        for name in (*checkpoints[1500:], LOG):
+            yard.objects.remove(RUNS, name)
+    yard.put("runs/run-1/_SUCCESS")
+    yard.tick()
+    assert yard.job().changed == (200 if rest == "there" else 1000)
+
+
+def test_where_that_cannot_be_counted_it_is_said() -> None:
+    """What passes is waited for; what does not is told with the number that is known."""
+    yard = Yard(the_policy(), workers=1)
+    half_deleted(yard)
+    yard.put("runs/run-1/_SUCCESS")
+    yard.always("page", lambda: Unavailable("503"))
+    yard.tick()
+    assert (yard.job().stage, len(yard.posts)) == ("working", 1)
+    yard.always("page", lambda: Denied("storage.objects.list is missing"))
+    yard.tick(2)
+    assert yard.job().stage == "done"
+    assert "it may be more than is counted here, since that could not be looked at: storage.objects.list is missing" in yard.posts[-1]
+
+
+def test_what_a_worker_deleted_before_it_died_is_counted_where_all_of_it_is_looked_at_anew() -> None:
+    """A plan that has become old is made again, and what the first one deleted stays on record."""
+    yard = Yard(the_policy(), workers=1)
+    half_deleted(yard)
+    yard.clock.sleep(10 * DAY.total_seconds())
+    yard.tick()
+    assert yard.names() == [LOG]
+    assert (yard.job().stage, yard.job().changed) == ("done", 251)
+
+
 @pytest.mark.parametrize(("fate", "reason"), [("refused", "400"), ("refused", "no such class")])
 def test_what_cannot_be_deleted_is_named_with_the_platforms_words(yard: Yard, fate: Fate, reason: str) -> None:
     """The others go all the same, and so does the sign."""

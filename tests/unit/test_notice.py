@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from functions import triggers, wiring
-from shared.errors import CloudError, Denied, EventRejected, Refused, Unavailable
+from shared.errors import Denied, EventRejected, Refused, Unavailable
 from shared.objects.job import Sign
 from shared.objects.runs import Watch
 from tests.cloud_events import object_event
@@ -198,12 +198,11 @@ def test_a_status_file_that_was_written_anew_meanwhile_says_nothing() -> None:
     assert yard.jobs() == {}
 
 
-@pytest.mark.parametrize("error", [Denied, Refused])
-def test_a_status_file_that_cannot_be_read_is_reported_and_acknowledged(error: type[CloudError]) -> None:
+def test_a_status_file_that_cannot_be_read_is_reported_and_acknowledged() -> None:
     """The same notice would fail again and again; a person has to know that failures are not seen."""
     yard = Yard(the_policy(BY_STATUS))
     yard.put(STATUS, b'{"state": "FAILED"}')
-    failing(yard, "read object", lambda: error("storage.objects.get is missing", resource=f"gs://{RUNS}/{STATUS}"))
+    failing(yard, "read object", lambda: Refused("storage.objects.get is missing", resource=f"gs://{RUNS}/{STATUS}"))
     expected = (
         "whether a run has failed is not known, since its status file cannot be read: gs://acme-ml-runs/.*: storage.objects.get is missing"
     )
@@ -239,6 +238,21 @@ def test_an_object_that_may_mean_several_things_is_asked_for_each() -> None:
     yard.put(STATUS, b'{"state": "FAILED"}')
     assert yard.notice(STATUS) == ["noticed"]
     assert [job.bucket for job in yard.jobs().values()] == [RUNS]
+
+
+def test_a_status_file_that_may_not_be_read_waits_until_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role that is missing for an hour loses no run that failed in it: the event is delivered again."""
+    yard = Yard(the_policy(BY_STATUS))
+    yard.put(STATUS, b'{"state": "FAILED"}')
+    failing(yard, "read object", lambda: Denied("grant a role with storage.objects.get", resource=f"gs://{RUNS}/{STATUS}"))
+    monkeypatch.setattr(wiring, "watchdog", yard.watchdog)
+    monkeypatch.setattr(wiring, "suspects", Watch(yard.policy.artifacts).signs)
+    with pytest.raises(Unavailable, match="grant a role"):
+        triggers.storage_event(object_event(STATUS, RUNS))
+    assert (yard.jobs(), yard.posts) == ({}, [])
+    yard.hooks.before = lambda _: None
+    assert yard.notice(STATUS) == ["noticed"]
+    assert [job.prefix for job in yard.jobs().values()] == ["runs/run-1/"]
 
 
 def test_what_turns_out_to_say_nothing_is_not_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

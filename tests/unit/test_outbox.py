@@ -11,7 +11,7 @@ from shared.entry import Entry, MessageRecord
 from shared.errors import Refused, Unavailable
 from shared.ports import Posted, World
 from shared.session import Session
-from shared.slack.outbox import Outbox
+from shared.slack.outbox import OTHERS_MAY_SEND_FOR, SOON, Outbox
 from tests.doubles import NO_OBJECTS, MemoryMessenger
 from tests.stage import CHANNEL, NOTIFY_50, Crash, Stage, a_policy
 
@@ -148,9 +148,14 @@ def test_a_message_that_is_refused_altogether_is_kept_and_said_in_the_log(
 
 @pytest.mark.parametrize("channel", [CHANNEL, ""], ids=["no token", "no channel"])
 def test_without_slack_the_message_goes_to_the_log(stage: Stage, channel: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The log has the whole text, and the message is not kept for ever."""
+    """The log has the whole text, and the message is not kept for ever; a process without a token first gives others the time to post it."""
     ports = World(stage.bucket, {}, NO_OBJECTS, None if channel else stage.messenger, None, stage.clock)
-    deliver(letters(stage, "a", channel=channel), ports)
+    session = letters(stage, "a", channel=channel)
+    if channel:
+        deliver(session, ports)
+        assert (caplog.text, saved(stage)[0].sent_at, saved(stage)[0].not_before) == ("", None, stage.clock.now() + SOON)
+        stage.clock.sleep(OTHERS_MAY_SEND_FOR.total_seconds())
+    deliver(session, ports)
     assert "text of a\nand more" in caplog.text
     assert (saved(stage)[0].sent_at, saved(stage)[0].posted) == (stage.clock.now(), None)
     assert stage.posts == []

@@ -145,6 +145,7 @@ def test_settings_can_be_a_key() -> None:
         ({"K_SERVICE": "f", "API_ENDPOINT_OVERRIDE": "https://storage.example.com"}, None),
         ({"K_SERVICE": "f", "HTTPS_PROXY": "http://proxy.example.com"}, None),
         ({"K_SERVICE": "f", "https_proxy": "http://proxy.example.com"}, None),
+        ({"K_SERVICE": "f", "ALL_PROXY": "http://proxy.example.com"}, None),
     ],
 )
 def test_where_cloud_storage_can_be_asked_plainly(environ: dict[str, str], place: PlainStorage | None) -> None:

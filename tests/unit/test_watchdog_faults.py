@@ -6,12 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from shared.errors import JournalError, Unavailable
+from shared.errors import EventRejected, JournalError, Unavailable
+from shared.watchdog import Watchdog
 from tests.doubles import scaling
-from tests.stage import HERE, IDLE_80, NOTIFY_50, STOPPED, THERE, Stage, a_notification, a_policy, full_name
+from tests.stage import HERE, IDLE_80, NOTIFY_50, STOPPED, THERE, Crash, Stage, a_notification, a_policy, full_name
 
 RANKER, GATEWAY = full_name("ranker"), full_name("gateway", THERE)
 STOPPED_100 = f"{{at: 100%, do: [{STOPPED}]}}"
+
+
+def without_slack(stage: Stage) -> Watchdog:
+    """A watchdog in a process that has no token."""
+    watchdog = stage.watchdog()
+    return replace(watchdog, world=replace(watchdog.world, messenger=None))
 
 
 @pytest.fixture
@@ -68,11 +75,44 @@ def test_a_plan_that_is_undone_during_the_outage_is_told_from_beginning_to_end(s
 
 
 def test_without_slack_everything_else_goes_on(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    """No token is set: the log has the message, and the entry does not wait for ever."""
-    watchdog = stage.watchdog()
-    replace(watchdog, world=replace(watchdog.world, messenger=None)).respond(a_notification(55))
+    """No token is set anywhere: the log has the message after a while, and the entry does not wait for ever."""
+    without_slack(stage).respond(a_notification(55))
+    assert "ML Training Budget passed 50 %" not in caplog.text
+    for _ in range(4):
+        stage.clock.sleep(60)
+        without_slack(stage).tick()
     assert "ML Training Budget passed 50 %" in caplog.text
     assert (stage.posts, stage.open()) == ([], [])
+
+
+def test_what_a_process_without_slack_has_to_say_is_said_by_one_that_has_it(stage: Stage) -> None:
+    """A terminal has no token, and `storage_event` is given none: the next tick posts what they wrote, once."""
+    without_slack(stage).respond(a_notification(85))
+    without_slack(stage).reject(EventRejected("wrong-type", "the object's generation is 0"))
+    stage.tick()
+    assert sorted(text.split("\n")[0] for text in stage.posts) == [
+        "A message to the watchdog was not accepted",
+        "ML Training Budget passed 80 %",
+    ]
+    without_slack(stage).reject(EventRejected("wrong-type", "the object's generation is 0"))
+    stage.settle()
+    assert len(stage.posts) == 2
+    assert len(stage.open()) == 1
+
+
+def test_a_notice_that_was_said_is_not_said_again_for_a_worker_that_died(stage: Stage) -> None:
+    """It records it anew, and dies before it sees that it was settled; whoever finds it sees that."""
+    error = EventRejected("wrong-type", "the object's generation is 0")
+    stage.messenger.clock = stage.clock
+    stage.watchdog().reject(error)
+    stage.clock.sleep(3600)
+    stage.strike("read", Crash)
+    with pytest.raises(Crash):
+        stage.watchdog().reject(error)
+    stage.heal()
+    assert len(stage.open()) == 1
+    stage.tick(15)
+    assert (len(stage.posts), stage.open()) == (1, [])
 
 
 # the journal

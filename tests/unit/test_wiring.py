@@ -54,6 +54,7 @@ def _forget() -> None:
     wiring.settings.cache_clear()
     wiring._world.cache_clear()
     policy_in_force._read.clear()
+    policy_in_force._failed.clear()
 
 
 class Source:
@@ -262,6 +263,105 @@ def test_a_policy_that_does_not_tell_the_names_of_signs(
     assert wiring.suspects("abc", "a/r/model.bin") == ()
     assert "the policy cannot be used any more" in caplog.text
     assert len(wiring.suspects("abc", "a/r/_FAILED")) == 1
+
+
+def test_a_policy_that_becomes_unusable_before_the_whole_of_it_was_needed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The last one that could be used stays in force, whatever the names of signs in the new one are."""
+    monkeypatch.setenv("WATCHDOG_POLICY", GS)
+    source = Source(monkeypatch)
+    source.texts = [ARTIFACTS % "a/{run}/", "version: 1\nartifacts: [{bucket: abc, runs: 'a/{run}', failed_when: [mlflow]}]"]
+    assert wiring.suspects("abc", "a/r/model.bin") == ()
+    source.now += policy_in_force.POLICY_FOR
+    assert len(wiring.suspects("abc", "a/r/_FAILED")) == 1
+    assert "the policy cannot be used any more" in caplog.text
+    assert wiring.watchdog().policy.artifacts[0].runs == "a/{run}/"
+
+
+def test_nobody_waits_for_a_policy_that_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one reads it the others go on with the one that is there."""
+    monkeypatch.setenv("WATCHDOG_POLICY", GS)
+    source = Source(monkeypatch)
+    source.texts = [ARTIFACTS % "a/{run}/"]
+    assert wiring.watchdog().policy.version == 1
+    source.now += policy_in_force.POLICY_FOR
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(settings: Settings) -> tuple[str, str]:
+        begun.set()
+        assert go_on.wait(10)
+        return ARTIFACTS % "b/{run}/", settings.policy
+
+    monkeypatch.setattr(policy_in_force, "fetch_policy_text", slow)
+    with ThreadPoolExecutor(1) as functions:
+        reading = functions.submit(wiring.suspects, "abc", "b/r/_FAILED")
+        assert begun.wait(10)
+        assert len(wiring.suspects("abc", "a/r/_FAILED")) == 1
+        go_on.set()
+        assert len(reading.result(10)) == 1
+
+
+def test_those_who_waited_for_a_policy_that_could_not_be_read_do_not_ask_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are told what it was; whoever comes later asks anew."""
+    monkeypatch.setenv("WATCHDOG_POLICY", GS)
+    asked, go_on = [], threading.Event()
+
+    def away(settings: Settings) -> tuple[str, str]:
+        asked.append(settings.policy)
+        assert go_on.wait(10)
+        raise Unavailable("503", resource=GS)
+
+    monkeypatch.setattr(policy_in_force, "fetch_policy_text", away)
+    with ThreadPoolExecutor(4) as functions:
+        waiting = [functions.submit(wiring.suspects, "abc", "x") for _ in range(4)]
+        while policy_in_force._fetching.locked() is False or len([each for each in waiting if each.running()]) < 4:
+            pass
+        threading.Event().wait(0.05)
+        go_on.set()
+        failures = [each.exception(10) for each in waiting]
+    assert [type(failure) for failure in failures] == [Unavailable] * 4
+    assert len(asked) == 1
+    with pytest.raises(Unavailable):
+        wiring.suspects("abc", "x")
+    assert len(asked) == 2
+
+
+def test_all_that_wait_for_the_first_policy_have_it_from_one_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first events of a process come side by side."""
+    monkeypatch.setenv("WATCHDOG_POLICY", GS)
+    asked, go_on = [], threading.Event()
+
+    def slow(settings: Settings) -> tuple[str, str]:
+        asked.append(settings.policy)
+        assert go_on.wait(10)
+        return ARTIFACTS % "a/{run}/", settings.policy
+
+    monkeypatch.setattr(policy_in_force, "fetch_policy_text", slow)
+    with ThreadPoolExecutor(4) as functions:
+        waiting = [functions.submit(wiring.suspects, "abc", "a/r/_FAILED") for _ in range(4)]
+        threading.Event().wait(0.05)
+        go_on.set()
+        assert [len(each.result(10)) for each in waiting] == [1] * 4
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("older", "usable"), [(ARTIFACTS % "a/{run}/", True), ("mode: x\n" + ARTIFACTS % "a/{run}/", False)])
+def test_an_event_that_began_with_an_older_policy_ends_with_it(monkeypatch: pytest.MonkeyPatch, older: str, usable: bool) -> None:
+    """The newer one that another event has read meanwhile stays in force."""
+    monkeypatch.setenv("WATCHDOG_POLICY", GS)
+    source, found = Source(monkeypatch), wiring.settings()
+    source.texts = [older, ARTIFACTS % "b/{run}/"]
+    began_with = policy_in_force._current(found)
+    source.now += policy_in_force.POLICY_FOR
+    assert len(wiring.suspects("abc", "b/r/_FAILED")) == 1
+    if usable:
+        assert policy_in_force._checked(found, began_with)[0].artifacts[0].runs == "a/{run}/"
+    else:
+        with pytest.raises(SettingsError):
+            policy_in_force._checked(found, began_with)
+    assert policy_in_force.policy(found).artifacts[0].runs == "b/{run}/"
+    assert source.reads == 2
 
 
 def test_storage_events_are_not_begun_with_a_policy_on_disk_that_does_not_tell_the_names_of_signs(
