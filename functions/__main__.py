@@ -19,11 +19,13 @@ from shared import report
 from shared.actions import params_by_name
 from shared.audit.simulate import simulate
 from shared.audit.text import planned
+from shared.brake import MEANS
 from shared.by_hand import ByHand
 from shared.errors import JournalError, SettingsError, WatchdogError
 from shared.policy.fields import Share
 from shared.policy.policy import parse, schema
 from shared.report import jobs as report_jobs
+from shared.report.brake import GOES_ON
 from shared.slack.text import plural
 from shared.watchdog import Outcome
 
@@ -148,10 +150,8 @@ def _list(asked: argparse.Namespace) -> int:
     if not survey.entries and not survey.faults:
         print("nothing is parked, and nothing waits")
     brake = wiring.watchdog().journal.brake()
-    if brake and brake.record.stop:
-        print(
-            f"the brake is on since {brake.record.stop.at:%Y-%m-%d %H:%M} UTC: nothing more is changed until: python -m functions release"
-        )
+    for stop in brake.record.stops if brake else ():
+        print(f"the brake is on since {stop.at:%Y-%m-%d %H:%M} UTC: {MEANS[stop.kind]} until: python -m functions release")
     return _print_unreadable(survey.faults)
 
 
@@ -205,7 +205,7 @@ def _hold(asked: argparse.Namespace) -> int:
 
 def _release(asked: argparse.Namespace) -> int:
     _by_hand(asked).release()
-    print("the brake is released; what waits goes on within a quarter of an hour")
+    print(f"the brake is released. {GOES_ON}")
     return 0
 
 

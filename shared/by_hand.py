@@ -177,18 +177,19 @@ class ByHand:
         journal, now = self.watchdog.journal, self.watchdog.world.clock.now()
         for _ in range(TRIES):
             kept = journal.brake()
-            if kept is None or kept.record.stop is None:
+            if kept is None or not kept.record.stops:
                 raise Gone("the brake is not on, so there is nothing to release")
-            if notice_key and not tells_of(notice_key, kept.record.stop):
-                raise Gone(
-                    f"that message is of an earlier stop; the brake is on again since {kept.record.stop.at:%Y-%m-%d %H:%M} UTC: see the message about that"
-                )
+            stops = [stop for stop in kept.record.stops if not notice_key or tells_of(notice_key, stop)]
+            if not stops:
+                on = " and ".join(f"for {stop.kind} since {stop.at:%Y-%m-%d %H:%M} UTC" for stop in kept.record.stops)
+                raise Gone(f"that message is of an earlier stop; the brake is on {on}: see the message about that")
             try:
-                journal.save_brake(kept, kept.record.released(self.by, now))
+                journal.save_brake(kept, kept.record.released(stops, self.by, now))
             except Conflict:
                 continue
-            log.warning("the brake was released by %s", self.by)
-            self.watchdog.say_once(f"{notice(kept.record.stop, now)}-released", released(kept.record.stop, self.by, now))
+            for stop in stops:
+                log.warning("the brake was released by %s, for %s", self.by, stop.kind)
+                self.watchdog.say_once(f"{notice(stop, now)}-released", released(stop, self.by, now))
             return
         raise Unavailable("others write the record of the brake all the time; try again")
 

@@ -79,7 +79,11 @@ class Worker:
             return "the mode is observe now"
         opened = open_due_steps(entry, self.apply.world.clock.now())
         due = any(step.state == "open" for step in opened.steps) or any(target.status in ("intended", "failed") for target in entry.targets)
-        return "the brake is on" if due and self.braking.on() else ""
+        return "the brake is on" if due and self.braking.on("resources") else ""
+
+    def _may_change(self, entry: Entry, parts: Iterable[str], count: int) -> bool:
+        """Whether the brake lets so many resources be changed; each part is named so that it is asked for once, and again only where it was not recorded."""
+        return self.braking.reserve("resources", entry.key, tuple(parts), count)
 
     # observe, plan, record
 
@@ -116,7 +120,7 @@ class Worker:
             self._write(session, report.refused(session.entry, sentence=str(error), now=now), broadcast=True)
             session.save()
             return preview
-        if entry.mode == "enforce" and not self.braking.reserve(entry.key, len(plan.targets)):
+        if entry.mode == "enforce" and not self._may_change(entry, (step.key for step in opened), len(plan.targets)):
             session.put(pause(entry, now + PAUSE))
             return preview
         targets = plan.targets if entry.mode == "enforce" else tuple(target.but(status="rehearsed") for target in plan.targets)
@@ -179,7 +183,8 @@ class Worker:
             self._write(session, report.refused(session.entry, sentence=str(error), now=now), broadcast=True)
             session.save()
             return
-        if entry.mode == "enforce" and not self.braking.reserve(entry.key, len(plan.targets)):
+        looks = (f"{place.kind} in {place.project} {place.region}, look {place.attempts}" for place in due)
+        if entry.mode == "enforce" and not self._may_change(entry, looks, len(plan.targets)):
             session.put(pause(entry, now + PAUSE))
             return
         targets = plan.targets if entry.mode == "enforce" else tuple(target.but(status="rehearsed") for target in plan.targets)
@@ -246,7 +251,7 @@ class Worker:
         planned = planning.again(target, step_of(session.entry, target), live, guard, None)
         if planned.status != "intended":
             return planned
-        if not self.braking.reserve(session.entry.key, 1):
+        if not self._may_change(session.entry, (f"{target.resource}, again {target.reparks}",), 1):
             return target.but(drift=None, reason="not parked again as long as the brake is on")  # it is looked at again
         return planned.but(reparks=target.reparks + 1)
 

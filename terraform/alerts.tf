@@ -24,7 +24,7 @@ locals {
       title  = "the brake is on", severity = "CRITICAL"
       filter = "severity=ERROR AND labels.alarm=\"brake\""
       labels = { entry = "EXTRACT(labels.entry)" }
-      text   = "More was about to be changed within an hour than limits.per_hour allows, so nothing more is stopped or deleted until a person has looked: `python -m functions list`, then `python -m functions release`."
+      text   = "More was about to be changed within an hour than limits.per_hour allows, so nothing more of that kind (what budgets change, or the deletion of runs) is begun until a person has looked: `python -m functions list`, then `python -m functions release`."
     }
     failed = {
       title  = "entries fail", severity = "ERROR"

@@ -6,19 +6,19 @@ from collections.abc import Iterator
 
 from shared.audit.estate import Estate
 from shared.audit.finding import Finding
+from shared.brake import MEANS
 from shared.checks import Check
 from shared.slack.text import stamp
 
 
 def find(estate: Estate) -> Iterator[Finding]:
-    """One finding while the brake is on."""
-    stop = estate.journal.brake.stop if estate.journal else None
-    if stop:
+    """One finding for each kind that the brake is on for."""
+    for stop in estate.journal.brake.stops if estate.journal else ():
         yield CHECK.finding(
-            "the brake",
+            f"the brake for {stop.kind}",
             "high",
-            f"The watchdog has stopped itself: nothing is stopped or deleted since {stamp(stop.at)}",
-            f"{stop.entry} was about to change {stop.count:,}, {stop.recent:,} were changed within the hour before, and limits.per_hour allows {stop.limit:,}; "
+            f"The watchdog has stopped itself: {MEANS[stop.kind]} since {stamp(stop.at)}",
+            f"{stop.entry} was about to change {stop.count:,} {stop.kind}, {stop.recent:,} were changed within the hour before, and limits.per_hour allows {stop.limit:,}; "
             "what is due waits until a person has looked",
             mend=("python -m functions list", "python -m functions release"),
         )

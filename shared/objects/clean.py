@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from shared.brake import Kind
 from shared.braking import Braking
 from shared.entry import backoff
 from shared.errors import CloudError, Denied, Gone, JournalError, Refused, Unavailable, UnsafePlan
@@ -139,7 +140,7 @@ class Cleaner:
             return ""
         if self.policy.mode == "observe":
             return "the mode is observe now"
-        return "the brake is on" if stage in ("planning", "working") and self.braking.on() else ""
+        return "the brake is on" if stage in ("planning", "working") and self.braking.on(_kind(job_of(session))) else ""
 
     def _put_off(self, job: Job) -> Job:
         """What was not begun is looked at anew afterwards; what nobody may carry out is announced anew, too, when somebody may again."""
@@ -194,10 +195,13 @@ class Cleaner:
         self._raise_if_nothing(job)
         if not job.approved_by:
             raise_if_too_large(job, duty.limits)
-        if not self.braking.reserve(session.entry.key, 1):
+        daily, now = DailyLimits(self.world, self.journal), self.world.clock.now()
+        duty.reserve(session.entry.key, job, daily)
+        if not self.braking.reserve(_kind(job), session.entry.key, ("objects",), 1):
+            if not job.begun:
+                duty.give_back(session.entry.key, job, daily)
+            put(session, self._put_off(job).but(due_at=now + PAUSE))
             return True
-        duty.reserve(session.entry.key, job, DailyLimits(self.world, self.journal))
-        now = self.world.clock.now()
         until = _undo_until(job, now, duty)
         put(session, unhindered(job).but(stage="working", after="", undo_until=until, planned_at=now, tries=job.tries, due_at=None))
         session.save(confirm=True)
@@ -400,6 +404,10 @@ class Cleaner:
             "undone": report.undone,
         }
         return letters[job.stage](entry, now)
+
+
+def _kind(job: Job) -> Kind:
+    return "resources" if job.occasion == "step" else "runs"
 
 
 def _stale(job: Job, now: datetime) -> bool:

@@ -1,7 +1,8 @@
-"""The brakes before a deletion: how much may go within a day, and how large a part of all runs, on record before anything goes."""
+"""The daily limits, asked before a deletion: how much may go within a day, and how large a part of all runs, on record before anything goes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -41,26 +42,39 @@ class DailyLimits:
             Unavailable: Others write the record all the time.
             JournalError: The record cannot be read.
         """
-        rule_key = rule_id(job.bucket, job.rule)
-        record_key = rule_key if key.startswith(runs_prefix(rule_key)) else f"{rule_key}-{REHEARSAL}"
-        for _ in range(TRIES):
+
+        def reserved(ledger: Ledger) -> tuple[Ledger, UnsafePlan | None]:
             now = self.world.clock.now()
-            kept = self.journal.ledger(record_key)
-            ledger = kept.record if kept else Ledger()
-            refusal: UnsafePlan | None = None
             try:
                 if not job.approved_by:
                     self._raise_if_unsafe(ledger, key, job, rule, now)
-                changed = ledger.reserve(key, job, now)
             except UnsafePlan as error:
-                refusal, changed = error, ledger.refuse(key, job.prefix, now)
+                return ledger.refuse(key, job.prefix, now), error
+            return ledger.reserve(key, job, now), None
+
+        if refusal := self._change(key, job, reserved):
+            raise refusal
+
+    def give_back(self, key: str, job: Job) -> None:
+        """Take the run off today's again, where something else than these limits stopped it.
+
+        Raises:
+            Unavailable: Others write the record all the time.
+            JournalError: The record cannot be read.
+        """
+        self._change(key, job, lambda ledger: (ledger.give_back(key), None))
+
+    def _change(self, key: str, job: Job, change: Callable[[Ledger], tuple[Ledger, UnsafePlan | None]]) -> UnsafePlan | None:
+        rule_key = rule_id(job.bucket, job.rule)
+        record_key = rule_key if key.startswith(runs_prefix(rule_key)) else f"{rule_key}-{REHEARSAL}"
+        for _ in range(TRIES):
+            kept = self.journal.ledger(record_key)
+            changed, refusal = change(kept.record if kept else Ledger())
             try:
                 self.journal.save_ledger(record_key, kept, changed)
             except Conflict:
                 continue
-            if refusal:
-                raise refusal
-            return
+            return refusal
         raise Unavailable("others write the record of the day's deletions all the time", resource=f"gs://{job.bucket}/{job.prefix}")
 
     def _raise_if_unsafe(self, ledger: Ledger, key: str, job: Job, rule: ArtifactRule, now: datetime) -> None:

@@ -67,11 +67,15 @@ class Duty(Protocol):
         ...
 
     def reserve(self, key: str, job: Job, daily: DailyLimits) -> None:
-        """Ask the brakes, on record, right before the first change.
+        """Ask the daily limits, on record, right before the first change.
 
         Raises:
             UnsafePlan: Too much would go.
         """
+        ...
+
+    def give_back(self, key: str, job: Job, daily: DailyLimits) -> None:
+        """Take off the record of the daily limits what is not begun after all."""
         ...
 
 
@@ -156,6 +160,10 @@ class RunDuty:
         """See `DailyLimits.reserve`."""
         daily.reserve(key, job, self.rule)
 
+    def give_back(self, key: str, job: Job, daily: DailyLimits) -> None:
+        """See `DailyLimits.give_back`."""
+        daily.give_back(key, job)
+
 
 @dataclass(frozen=True)
 class StepDuty:
@@ -203,6 +211,9 @@ class StepDuty:
 
     def reserve(self, key: str, job: Job, daily: DailyLimits) -> None:
         """A step is reached once; its own limits are all there is."""
+
+    def give_back(self, key: str, job: Job, daily: DailyLimits) -> None:
+        """Nothing is on record."""
 
     def change(self, objects: Sequence[StorageObject], go_on: Callable[[], bool]) -> Sequence[Answer]:
         """Do what the action does."""

@@ -1,4 +1,4 @@
-"""What was deleted lately by one rule of the policy, and the brakes that rest on it. Pure."""
+"""What was deleted lately by one rule of the policy, and the limits that rest on it. Pure."""
 
 from __future__ import annotations
 
@@ -94,6 +94,10 @@ class Ledger(Record):
         recent = {name: each for name, each in self.reservations.items() if now - each.at < DAY}
         mine = Reservation(at=now, run=job.prefix, objects=job.tally.objects, bytes=job.tally.bytes)
         return self.but(reservations={**recent, key: mine}, refused={name: at for name, at in self.refused.items() if name != key})
+
+    def give_back(self, key: str) -> Ledger:
+        """The same without this entry's part of the day."""
+        return self.but(reservations={name: each for name, each in self.reservations.items() if name != key})
 
     def refuse(self, key: str, run: str, now: datetime) -> Ledger:
         """The same with one more run that was refused: for a day it counts as one of those that were to go."""

@@ -188,7 +188,7 @@ class Limits(Part):
         default=400,
         ge=0,
         strict=True,
-        description="Resources, and runs, that all plans together change within an hour; beyond it the brake goes on.",
+        description="Resources that all plans together change within an hour, and runs, counted apart; beyond it the brake goes on for that kind.",
     )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from shared import prices
-from shared.brake import Stop
+from shared.brake import MEANS, Stop
 from shared.entry import Entry
 from shared.journal import BudgetState, Holds
 from shared.objects.job import CAN_BE_CALLED_OFF
@@ -23,7 +23,7 @@ def status(
     holds: Holds,
     outages: Sequence[tuple[str, Outage]],
     *,
-    stop: Stop | None,
+    stops: Sequence[Stop],
     unread: int,
     now: datetime,
 ) -> str:
@@ -34,20 +34,17 @@ def status(
         entries: The open entries.
         holds: What people protect for a time.
         outages: The channels that Slack does not take messages for.
-        stop: The brake, where it is on.
+        stops: What the brake is on for.
         unread: How many entries cannot be read.
         now: The time of asking.
     """
     said = [
         *(
-            [
-                Part(
-                    title="THE BRAKE IS ON",
-                    tail=f"since {stamp(stop.at)}: nothing is stopped or deleted until somebody says {code('/cost-watchdog release')}",
-                )
-            ]
-            if stop
-            else []
+            Part(
+                title="THE BRAKE IS ON",
+                tail=f"since {stamp(stop.at)}: {MEANS[stop.kind]} until somebody says {code('/cost-watchdog release')}",
+            )
+            for stop in stops
         ),
         *_spend(budgets),
         *_parked(entries),

@@ -18,6 +18,7 @@ from shared.errors import CloudError, Conflict, Gone, JournalError, Refused, Una
 from shared.journal import Journal
 from shared.ports import Messenger
 from shared.report import jobs as report_jobs
+from shared.report.brake import GOES_ON
 from shared.report.status import status
 from shared.slack import panel
 from shared.slack.command import CHANGING, HELP, BadCommandError, Command, understood
@@ -271,7 +272,7 @@ class Desk:
 
     def _release(self, by_hand: ByHand, notice_key: str = "") -> str:
         by_hand.release(notice_key)
-        return "The brake is released. What waits goes on within a quarter of an hour."
+        return f"The brake is released. {GOES_ON}"
 
     def _hold_one(self, by_hand: ByHand, command: Command) -> str:
         now, until = self._now(), command.until or self._now()
@@ -290,8 +291,10 @@ class Desk:
         budgets = [kept.record for voice in self.journal.voices() if (kept := self.journal.budget(voice.account, voice.budget))]
         outages = sorted(delivery.record.outages.items()) if delivery else []
         brake = self.journal.brake()
-        stop = brake.record.stop if brake else None
-        return status(budgets, survey.entries, self.journal.holds().record, outages, stop=stop, unread=len(survey.faults), now=self._now())
+        stops = brake.record.stops if brake else ()
+        return status(
+            budgets, survey.entries, self.journal.holds().record, outages, stops=stops, unread=len(survey.faults), now=self._now()
+        )
 
     # who may
 

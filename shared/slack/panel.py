@@ -85,7 +85,11 @@ def parked(entry: Entry, route: str | None) -> list[TargetRecord]:
 
 
 def _of_brake(entry: Entry) -> Blocks:
-    sure = _confirm("Release the brake?", "What waits is carried out, within a quarter of an hour.", "Release")
+    sure = _confirm(
+        "Release the brake?",
+        "The plan that was held back is carried out within a quarter of an hour, and what else waits as far as the limit allows.",
+        "Release",
+    )
     return _actions(f"{ENTRY}{entry.key}", [_button(RELEASE, "Release the brake", style="danger", confirm=sure)])
 
 

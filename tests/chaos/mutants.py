@@ -143,7 +143,7 @@ def _never_brakes() -> None:
 
 def _ignores_the_brake() -> None:
     """What is under way goes on while the brake is on."""
-    put(Braking, on=lambda _: False)
+    put(Braking, on=lambda *_: False)
 
 
 MUTANTS: dict[str, Callable[[], None]] = {

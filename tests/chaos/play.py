@@ -14,6 +14,7 @@ from sandbox.functions import BUDGET_ALERT, SLACK_ACTION, TASK, tick
 from sandbox.grpc_errors import RefusedError
 from sandbox.slack_people import Impossible
 from sandbox.storage_errors import ApiError
+from shared.brake import NOTICE
 from shared.slack import panel
 from tests.chaos.happenings import Event, Strike
 from tests.chaos.plots import RUNS
@@ -244,11 +245,13 @@ class Play:
         self.ticks((*_AFTER_A_MESSAGE, *(_AFTER_THE_BRAKE if self.schedule.per_hour else ())))
 
     def release(self) -> None:
-        """Somebody releases the brake, where it is on and Slack says so: below the newest message."""
-        shown = [(ts, block) for ts, block, element in pressable(self.world.messages()) if element["action_id"] == panel.RELEASE]
-        if shown and self.world.braked:
-            self.press(*shown[-1], panel.RELEASE)
-            self._calm()
+        """Somebody releases the brake, where it is on and Slack says so: below the newest message of each kind."""
+        for kind in self.world.braked:
+            buttons = [(ts, block) for ts, block, element in pressable(self.world.messages()) if element["action_id"] == panel.RELEASE]
+            shown = [(ts, block) for ts, block in buttons if block.startswith(f"{panel.ENTRY}{NOTICE}{kind}-")]
+            if shown:
+                self.press(*shown[-1], panel.RELEASE)
+                self._calm()
 
     def undo(self) -> None:
         """Somebody presses "Undo" below each message of a run that was deleted."""

@@ -128,10 +128,10 @@ class World:
         return {each.name: each for each in self.sandbox.storage.contents(ARTIFACTS_BUCKET)[0]}
 
     @property
-    def braked(self) -> bool:
-        """Whether the brake is on."""
+    def braked(self) -> list[str]:
+        """The kinds for which the brake is on."""
         kept = [each for each in self.sandbox.storage.contents(STATE_BUCKET)[0] if each.name == "brake.json"]
-        return any(json.loads(each.data or b"{}").get("stop") for each in kept)
+        return [stop["kind"] for each in kept for stop in json.loads(each.data or b"{}").get("stops", ())]
 
     def messages(self) -> list[dict[str, Any]]:
         """All that stands in Slack's channel."""

@@ -10,7 +10,7 @@ import pytest
 
 from functions import __main__ as cli
 from functions import wiring
-from shared.brake import Brake, Stop
+from shared.brake import Brake, Change, Kind, Stop
 from shared.errors import Conflict, Gone, JournalError, Unavailable
 from shared.model import Place
 from shared.report import brake
@@ -20,7 +20,9 @@ from tests.unit.test_report import check_letter, golden
 from tests.yard import Yard, the_policy
 
 NOW = datetime(2026, 11, 20, 14, 31, tzinfo=UTC)
-STOP = Stop(at=NOW - timedelta(minutes=4), entry="budget-20261101-actual-100-0a1b2c3d4e", count=180, recent=260, limit=400)
+STOP = Stop(
+    at=NOW - timedelta(minutes=4), kind="resources", entry="budget-20261101-actual-100-0a1b2c3d4e", parts=("actual-1",), count=180, recent=260, limit=400
+)  # fmt: skip
 HELD = "The brake is on: 3 changes within an hour would be too many"
 OTHER = {"budget_id": "0d5f8a4e-0000-4000-8000-000000000002", "budget_name": "Serving"}
 STOPPED_100 = f"{{at: 100%, do: [{STOPPED}]}}"
@@ -43,6 +45,18 @@ def braked() -> Stage:
     return stage
 
 
+def asks(stage: Stage, count: int, *, entry: str = "budget-other", part: str = "actual-1", kind: Kind = "resources") -> Change:
+    """What an entry asks for now."""
+    return Change(at=stage.clock.now(), kind=kind, entry=entry, parts=(part,), count=count)
+
+
+def recorded(stage: Stage) -> Brake:
+    """The record of the brake."""
+    kept = stage.journal.brake()
+    assert kept
+    return kept.record
+
+
 def told(stage: Stage) -> list[str]:
     """The first lines of what was said of the brake."""
     return [post.split("\n", 1)[0] for post in stage.posts if "brake" in post.split("\n", 1)[0]]
@@ -60,7 +74,7 @@ def test_one_change_too_many_stops_it(braked: Stage, caplog: pytest.LogCaptureFi
     stage.send(85)
     (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert vars(line)["labels"]["alarm"] == "brake"
-    assert "was about to change 2, and 0 were changed within the hour, of 1 that limits.per_hour allows" in line.getMessage()
+    assert "was about to change 2 resources, and 0 were changed within the hour, of 1 that limits.per_hour allows" in line.getMessage()
     assert stage.written() == []
 
 
@@ -83,9 +97,7 @@ def test_it_stays_on_until_a_person_releases_it(braked: Stage) -> None:
     assert len(braked.written()) == 4
     braked.settle()
     assert len(braked.written()) == 4
-    record = braked.journal.brake()
-    assert record
-    assert (record.record.stop, record.record.released_by) == (None, "ann")
+    assert (recorded(braked).stops, recorded(braked).released_by) == ((), "ann")
 
 
 def test_people_are_reminded_once_a_day_while_something_waits(braked: Stage) -> None:
@@ -99,9 +111,7 @@ def test_putting_back_is_never_stopped(braked: Stage) -> None:
     """Neither by name nor all of it; the brake stays on."""
     braked.ann().restore_all()
     assert [state["minimum"] for state in braked.states().values()] == [2, 2]
-    kept = braked.journal.brake()
-    assert kept
-    assert kept.record.stop
+    assert recorded(braked).stops
 
 
 def test_all_budgets_are_counted_together() -> None:
@@ -175,7 +185,9 @@ def test_deletions_of_runs_are_counted_and_stopped() -> None:
     yard.drive()
     left = {name.split("/")[1] for name in yard.names() if name.endswith(".pt") or "ckpt" in name}
     assert len(left) == 1
-    assert [post.split("\n", 1)[0] for post in yard.posts if post.startswith("The brake")] == [HELD]
+    assert [post.split("\n", 1)[0] for post in yard.posts if post.startswith("The brake")] == [
+        "The brake is on: 3 deletions within an hour would be too many"
+    ]
     yard.hours(1)
     assert {name.split("/")[1] for name in yard.names() if "ckpt" in name} == left
     yard.ann().release()
@@ -193,7 +205,7 @@ def test_what_is_being_deleted_stops_where_it_is() -> None:
     assert yard.watchdog(time_budget=timedelta(seconds=10)).resume(yard.key()).what == "unfinished"
     yard.heal()
     gone = len(yard.objects.deleted)
-    yard.journal.save_brake(yard.journal.brake(), Brake().after("budget-x", 1, 0, yard.clock.now()))
+    yard.journal.save_brake(yard.journal.brake(), Brake().after(asks(yard, 1, kind="runs"), 0))
     yard.drive()
     assert len(yard.objects.deleted) == gone
     yard.ann().restore_entry(yard.key())
@@ -210,10 +222,10 @@ def test_the_button_and_the_command(braked: Stage) -> None:
     (button,) = [block for block in message.blocks if block["type"] == "actions"]
     assert [element["action_id"] for element in button["elements"]] == ["release"]
     assert "THE BRAKE IS ON" in braked.command("status")
-    assert braked.press("release", button["block_id"]) == "The brake is released. What waits goes on within a quarter of an hour."
+    assert braked.press("release", button["block_id"]) == f"The brake is released. {brake.GOES_ON}"
     assert braked.press("release", button["block_id"]) == "Nothing was done: the brake is not on, so there is nothing to release"
     assert "THE BRAKE IS ON" not in braked.command("status")
-    braked.journal.save_brake(braked.journal.brake(), Brake().after("budget-x", 1, 0, braked.clock.now()))
+    braked.journal.save_brake(braked.journal.brake(), Brake().after(asks(braked, 1), 0))
     assert braked.command("release").startswith("The brake is released.")
     assert braked.command("release now").startswith("`release` stands alone.")
 
@@ -222,9 +234,7 @@ def test_those_whom_the_policy_does_not_name_may_not(braked: Stage) -> None:
     """A brake that anybody can release is none."""
     braked.policy = a_policy(IDLE_80, slack="approvers: [U0000000BEN]")
     assert "`slack.approvers`" in braked.command("release")
-    kept = braked.journal.brake()
-    assert kept
-    assert kept.record.stop
+    assert recorded(braked).stops
 
 
 def test_a_button_releases_the_stop_that_its_message_tells_of(braked: Stage) -> None:
@@ -235,11 +245,9 @@ def test_a_button_releases_the_stop_that_its_message_tells_of(braked: Stage) -> 
     kept = journal.brake()
     braked.tick()
     assert kept
-    journal.save_brake(kept, kept.record.after("budget-other", 10**6, 3, braked.clock.now()))
-    assert "of an earlier stop; the brake is on again since 2026-11-20" in braked.press("release", old["block_id"])
-    again = journal.brake()
-    assert again
-    assert again.record.stop
+    journal.save_brake(kept, kept.record.after(asks(braked, 10**6), 3))
+    assert "of an earlier stop; the brake is on for resources since 2026-11-20" in braked.press("release", old["block_id"])
+    assert recorded(braked).stops
     assert braked.command("release").startswith("The brake is released.")
 
 
@@ -249,7 +257,7 @@ def test_in_a_terminal(braked: Stage, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert cli.main(["list"]) == 0
     assert "the brake is on since 2026-11-20" in capsys.readouterr().out
     assert cli.main(["release"]) == 0
-    assert capsys.readouterr().out == "the brake is released; what waits goes on within a quarter of an hour\n"
+    assert capsys.readouterr().out == f"the brake is released. {brake.GOES_ON}\n"
     assert cli.main(["release"]) == 1
     assert "the brake is not on" in capsys.readouterr().err
 
@@ -261,15 +269,13 @@ def test_two_who_ask_at_once_are_both_counted() -> None:
     """The slower one looks again."""
     stage = an_estate(IDLE_80, per_hour=3)
     braking = stage.watchdog().braking
-    stage.meanwhile("write", lambda: stage.journal.save_brake(None, Brake().after("budget-other", 2, 3, stage.clock.now())))
-    assert not braking.reserve("budget-mine", 2)
+    stage.meanwhile("write", lambda: stage.journal.save_brake(None, Brake().after(asks(stage, 2), 3)))
+    assert not braking.reserve("resources", "budget-mine", ("actual-1",), 2)
     stage = an_estate(IDLE_80, per_hour=4)
     braking = stage.watchdog().braking
-    stage.meanwhile("write", lambda: stage.journal.save_brake(None, Brake().after("budget-other", 2, 4, stage.clock.now())))
-    assert braking.reserve("budget-mine", 2)
-    kept = stage.journal.brake()
-    assert kept
-    assert [change.count for change in kept.record.changes] == [2, 2]
+    stage.meanwhile("write", lambda: stage.journal.save_brake(None, Brake().after(asks(stage, 2), 4)))
+    assert braking.reserve("resources", "budget-mine", ("actual-1",), 2)
+    assert [change.count for change in recorded(stage).changes] == [2, 2]
 
 
 def test_a_record_that_others_write_all_the_time(braked: Stage) -> None:
@@ -277,7 +283,7 @@ def test_a_record_that_others_write_all_the_time(braked: Stage) -> None:
     stage = an_estate(IDLE_80)
     stage.always("write", lambda: Conflict("somebody else was quicker"))
     with pytest.raises(Unavailable, match="others write the record of the brake all the time"):
-        stage.watchdog().braking.reserve("budget-x", 1)
+        stage.watchdog().braking.reserve("resources", "budget-x", ("actual-1",), 1)
     braked.always("write", lambda: Conflict("somebody else was quicker"))
     with pytest.raises(Unavailable, match="others write the record of the brake all the time; try again"):
         braked.ann().release()

@@ -12,7 +12,7 @@ from shared.audit.estate import Gap, JournalSeen, Need
 from shared.audit.finding import is_command
 from shared.audit.seen import SubscriptionSeen, TopicSeen
 from shared.blind import Voice, Watch
-from shared.brake import Brake
+from shared.brake import Brake, Change
 from shared.checks.topic_publisher import GOOGLE
 from shared.entry import Drift, Entry, MessageRecord, StepRecord, TargetRecord, UnseenRecord, UseRecord
 from shared.errors import JournalError
@@ -176,15 +176,15 @@ def test_channels_that_take_no_messages() -> None:
 
 def test_the_brake() -> None:
     """While it is on, and with how it is released."""
-    brake = Brake().after("budget-x", 3, 2, NOW - HOUR)
+    brake = Brake().after(Change(at=NOW - HOUR, kind="runs", entry="run-x", parts=("objects",), count=3), 2)
     (finding,) = found("brake", an_estate(journal=replace(SOUND, brake=brake)))
     assert (finding.severity, finding.what) == (
         "high",
-        "The watchdog has stopped itself: nothing is stopped or deleted since 2026-11-24 11:00 UTC",
+        "The watchdog has stopped itself: no more runs are deleted since 2026-11-24 11:00 UTC",
     )
-    assert finding.why.startswith("budget-x was about to change 3, 0 were changed within the hour before, and limits.per_hour allows 2")
+    assert finding.why.startswith("run-x was about to change 3 runs, 0 were changed within the hour before, and limits.per_hour allows 2")
     assert finding.mend[-1] == "python -m functions release"
-    assert found("brake", an_estate(journal=replace(SOUND, brake=brake.released("ann", NOW)))) == []
+    assert found("brake", an_estate(journal=replace(SOUND, brake=brake.released(brake.stops, "ann", NOW)))) == []
 
 
 def test_entries_that_wait_for_a_person() -> None:

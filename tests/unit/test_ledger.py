@@ -1,4 +1,4 @@
-"""What one rule deleted lately, and the brakes that rest on it: how much at once, how much within a day, how many of all runs."""
+"""What one rule deleted lately, and the limits that rest on it: how much at once, how much within a day, how many of all runs."""
 
 from __future__ import annotations
 

@@ -257,7 +257,7 @@ def answer_status() -> str:
         entries,
         holds,
         [("#vision-ml", outage)],
-        stop=Stop(at=SINCE, entry=PLAN.key, count=3, recent=398, limit=400),
+        stops=[Stop(at=SINCE, kind="resources", entry=PLAN.key, parts=("actual-0.8",), count=3, recent=398, limit=400)],
         unread=2,
         now=NOW,
     )
@@ -265,7 +265,7 @@ def answer_status() -> str:
 
 def answer_status_quiet() -> str:
     """Nothing at all."""
-    return status([], [], Holds(), [], stop=None, unread=0, now=NOW)
+    return status([], [], Holds(), [], stops=[], unread=0, now=NOW)
 
 
 def answer_help() -> str:
@@ -303,6 +303,6 @@ def test_every_headline_and_panel_keeps_slacks_limits(plan: Entry) -> None:
     if plan.notification:
         check_letter(headline(thread(notice=plan.notification, burn=plan.burn), [plan], channel=None, now=NOW))
     check_letter(with_buttons(plan, report.unreadable(name="x", detail="y", now=NOW)))
-    said = status([], [plan], Holds(), [], stop=None, unread=0, now=NOW)
+    said = status([], [plan], Holds(), [], stops=[], unread=0, now=NOW)
     assert size(said) <= TEXT
     assert "<!" not in said
