@@ -143,13 +143,15 @@ def again(target: TargetRecord, step: StepRecord, live: Resource, guard: Guard, 
     move = guard.reason(live, params.select) or changes.plan(live, params)
     original, rank = target.before, target.rank
     ours = _ours(target, live, changes, held)
-    if held is not None and held.rank >= target.rank:
+    beneath = held is not None and held.rank >= target.rank
+    if held is not None and beneath:
         original, rank = held.before, held.rank + 1
     before = blend(changes.groups(live.state, ours, original), live=live.state, ours=ours, original=original)
     if isinstance(move, str):
         if target.maybe and before != live.state:
-            # Something of an earlier attempt still stands in it, so it must stay on the list of what is put back.
-            return target.but(status="verified", before=before, wrote=dict(live.state), reason=move)
+            # Something of an earlier attempt still stands in it, so it must stay on the list of what is put back. What another plan has made of it since is
+            # not its own doing.
+            return target.but(status="verified", before=before, wrote=None if beneath else dict(live.state), reason=move)
         return target.but(status="skipped", reason=move)
     return target.but(
         status="intended", step=step.key, before=before, found=dict(live.state), wanted=dict(move.wanted), wrote=None, saving=move.saving, rank=rank,

@@ -280,6 +280,16 @@ def test_what_an_earlier_try_left_in_a_service_stays_on_the_list() -> None:
     assert planned.wrote == scaling(minimum=3)
 
 
+def test_what_another_plan_made_of_an_earlier_try_is_not_its_own_doing() -> None:
+    """A worker died over its write, and a stronger plan took the service over: when that gives it back, this one has to know its own state again."""
+    unsure = target_of(seen("ranker", scaling(minimum=2)), maybe=True)
+    stopped = scaling(mode="manual", count=0)
+    stronger = held("ranker", scaling(minimum=2), stopped, rank=1, found=scaling(), wrote=stopped)
+    planned = planning.again(unsure, step("0.8", scale()), seen("ranker", stopped), guard(), stronger)
+    assert (planned.status, planned.before, planned.wrote) == ("verified", scaling(minimum=2), None)
+    assert planning.own(planned, seen("ranker", scaling())) == (scaling(minimum=2), scaling())
+
+
 def test_planning_anew_takes_over_from_whoever_holds_it_by_now() -> None:
     """Another budget's plan was quicker: the state to put back is handed on from there, and the rank says who is to put it back."""
     mine = target_of(seen("ranker"), to="stopped")
