@@ -284,7 +284,7 @@ def test_what_another_plan_made_of_an_earlier_try_is_not_its_own_doing() -> None
     """A worker died over its write, and a stronger plan took the service over: when that gives it back, this one has to know its own state again."""
     unsure = target_of(seen("ranker", scaling(minimum=2)), maybe=True)
     stopped = scaling(mode="manual", count=0)
-    stronger = held("ranker", scaling(minimum=2), stopped, rank=1, found=scaling(), wrote=stopped)
+    stronger = held("ranker", scaling(minimum=2), stopped, rank=1).but(found=scaling())
     planned = planning.again(unsure, step("0.8", scale()), seen("ranker", stopped), guard(), stronger)
     assert (planned.status, planned.before, planned.wrote) == ("verified", scaling(minimum=2), None)
     assert planning.own(planned, seen("ranker", scaling())) == (scaling(minimum=2), scaling())
