@@ -245,13 +245,14 @@ class Play:
         self.ticks((*_AFTER_A_MESSAGE, *(_AFTER_THE_BRAKE if self.schedule.per_hour else ())))
 
     def release(self) -> None:
-        """Somebody releases the brake, where it is on and Slack says so: below the newest message of each kind."""
+        """Somebody releases the brake, where it is on and Slack says so: below the message about this stop, and others are tried before it."""
         for kind in self.world.braked:
             buttons = [(ts, block) for ts, block, element in pressable(self.world.messages()) if element["action_id"] == panel.RELEASE]
             shown = [(ts, block) for ts, block in buttons if block.startswith(f"{panel.ENTRY}{NOTICE}{kind}-")]
-            if shown:
-                self.press(*shown[-1], panel.RELEASE)
-                self._calm()
+            for button in reversed(shown):
+                if kind in self.world.braked:
+                    self.press(*button, panel.RELEASE)
+                    self._calm()
 
     def undo(self) -> None:
         """Somebody presses "Undo" below each message of a run that was deleted."""
