@@ -30,7 +30,7 @@ def _event(request: Request) -> CloudEvent:
     data = request.get_data()
     try:
         return from_http(request.headers, data)
-    except (GenericException, ValueError, RecursionError):
+    except (GenericException, ValueError, TypeError, RecursionError):  # the reader looks up and decodes whatever stands in the body
         body = _json(data)
     message = body.get("message") if isinstance(body, dict) else None
     published = message.get("messageId") if isinstance(message, dict) else None

@@ -32,6 +32,13 @@ ENVELOPES = tuple(each["body"] for each in SAMPLES if isinstance(each["body"], d
 PAYLOADS = (payload(82.0), payload(82, alertThresholdExceeded=0.8, forecastThresholdExceeded=1.0), payload("82", "100"))
 TASKS = ({"task": "tick"}, {"task": "resume", "entry": "budget-1"}, {"task": "slack", "request": "0" * 40}, {"task": "nothing"})
 OBJECTS = (resource(), resource("runs/run-1/meta.yaml", size=7, generation=9), resource("runs/run-1/status.json"))
+WHOLE = tuple(
+    {"specversion": "1.0", "id": "1", "source": "s", "type": kind, "time": "2026-11-20T12:00:00Z", "data": data}
+    for kind, data in (
+        ("google.cloud.pubsub.topic.v1.messagePublished", ENVELOPES[0]),
+        ("google.cloud.storage.object.v1.finalized", OBJECTS[0]),
+    )
+) + ({"specversion": "1.0", "id": "1", "source": "s", "type": "t", "datacontenttype": "application/json", "data_base64": "e30="},)
 RULES = a_rule().replace("[failed_marker]", "[mlflow, failed_marker, {object: status.json, has: {state: [FAILED]}}]")
 
 labels = st.dictionaries(
@@ -170,6 +177,17 @@ def test_fuzz_the_framework(target: str, form: str, found: Any, sent: dict[str, 
     given_headers = {**sent, "ce-time": time} if form == "event" else {"content-type": "application/json"}
     with in_force(stage):
         answer = client(target).post("/", headers=given_headers, data=text_of(found))
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("target", ["budget_alert", "storage_event", "task"])
+@tried(60)
+@given(nearly(WHOLE), st.sampled_from(["application/cloudevents+json", "application/cloudevents-batch+json", "application/json"]))
+def test_fuzz_events_in_one_piece(target: str, found: Any, form: str) -> None:
+    """Where the attributes stand in the body, each may be of any type, and what is posted is answered with 200."""
+    stage = a_stage() if target != "storage_event" else Yard(the_policy(RULES))
+    with in_force(stage):
+        answer = client(target).post("/", headers={"content-type": form}, data=text_of(found))
     assert answer.status_code == 200, answer.text
 
 

@@ -57,6 +57,15 @@ def test_an_event_in_one_piece() -> None:
     assert (status, event["type"], event.get_data()) == (200, "t", b"x")
 
 
+@pytest.mark.parametrize("attribute", ["specversion", "type", "source", "id", "time", "subject", "datacontenttype", "data_base64"])
+@pytest.mark.parametrize("wrong", [None, 5, 1.5, True, ["a"], {"a": "b"}, ""])
+def test_an_event_in_one_piece_with_an_attribute_of_another_type(attribute: str, wrong: object) -> None:
+    """JSON lets each attribute be anything; the event is handed on, for the trigger to refuse."""
+    whole = {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "time": "2026-11-20T12:00:00Z", "data": {}, attribute: wrong}
+    status, events = taken(json.dumps(whole).encode(), {"content-type": "application/cloudevents+json"})
+    assert (status, len(events)) == (200, 1)
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_only_posts_are_events(method: str) -> None:
     """Whoever looks at the address starts nothing."""
