@@ -32,13 +32,12 @@ ENVELOPES = tuple(each["body"] for each in SAMPLES if isinstance(each["body"], d
 PAYLOADS = (payload(82.0), payload(82, alertThresholdExceeded=0.8, forecastThresholdExceeded=1.0), payload("82", "100"))
 TASKS = ({"task": "tick"}, {"task": "resume", "entry": "budget-1"}, {"task": "slack", "request": "0" * 40}, {"task": "nothing"})
 OBJECTS = (resource(), resource("runs/run-1/meta.yaml", size=7, generation=9), resource("runs/run-1/status.json"))
-WHOLE = tuple(
-    {"specversion": "1.0", "id": "1", "source": "s", "type": kind, "time": "2026-11-20T12:00:00Z", "data": data}
-    for kind, data in (
-        ("google.cloud.pubsub.topic.v1.messagePublished", ENVELOPES[0]),
-        ("google.cloud.storage.object.v1.finalized", OBJECTS[0]),
-    )
-) + ({"specversion": "1.0", "id": "1", "source": "s", "type": "t", "datacontenttype": "application/json", "data_base64": "e30="},)
+WHOLE = (
+    {"specversion": "1.0", "id": "1", "source": "s", "type": "google.cloud.pubsub.topic.v1.messagePublished", "time": "2026-11-20T12:00:00Z", "data": ENVELOPES[0]},
+    {"specversion": "1.0", "id": "1", "source": "s", "type": "google.cloud.storage.object.v1.finalized", "subject": "s", "data": OBJECTS[0]},
+    {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "datacontenttype": "application/json", "data_base64": "e30="},
+)  # fmt: skip
+"""Events in one piece."""
 RULES = a_rule().replace("[failed_marker]", "[mlflow, failed_marker, {object: status.json, has: {state: [FAILED]}}]")
 
 labels = st.dictionaries(

@@ -43,6 +43,23 @@ def test_a_forged_spend_is_refused_by_account_and_by_limit() -> None:
         assert stage.written() == []
 
 
+def test_a_forged_spend_changes_no_more_than_the_hour_allows() -> None:
+    """However many budgets are made up and whatever they are said to cost: at the limit it stops, and goes on only when a person says so."""
+    stage = Stage(a_policy(*LADDER[:3], more="limits: {per_hour: 2}"))
+    for name in ("embedder-staging", "reranker-staging"):
+        stage.service(name)
+    for number in range(20):
+        stage.send(10**14, budget_id=f"made-up-{number}")
+        stage.tick(2)
+    assert sorted(stage.written()) == ["embedder-staging", "reranker-staging"]
+    stage.tick(120)
+    assert len(stage.written()) == 2
+    assert any(post.startswith("The brake is on") for post in stage.posts)
+    stage.ann().release()
+    stage.settle()
+    assert len(stage.written()) == 4
+
+
 def test_a_forged_period_counts_for_a_day_at_most() -> None:
     """Somebody says that a new period has begun: what is parked is put back, and a day after their last word Google's own messages count again, for higher steps."""
     stage = a_stage()

@@ -121,12 +121,13 @@ def test_the_auditors_roles_are_those_of_the_documentation() -> None:
 
 
 def test_every_grant_is_additive_and_none_is_wide() -> None:
-    """No grant replaces a policy or a role's members, none is a basic role, and everybody is let in at one place."""
+    """No grant replaces a policy or a role's members, none is a basic role, no key is made, and everybody is let in at one place."""
     kinds = {kind for kind, _, _ in resources() if "_iam_" in kind}
     assert {kind for kind in kinds if not kind.endswith(("_iam_member", "_iam_custom_role"))} == set()
     assert not re.search(r"roles/(owner|editor|viewer|storage\.admin|run\.admin|pubsub\.admin)\b", ALL)
     everybody = [name for kind, name, body in resources() if kind.endswith("_member") and "all" in str(body.get("member", "")).lower()[:5]]
     assert everybody == ["slack"]
+    assert "google_service_account_key" not in ALL
     assert "allAuthenticatedUsers" not in re.sub(r"error_message = .*", "", ALL)
 
 
