@@ -174,11 +174,10 @@ class Judge:
     # what was deleted, put back
 
     def after_the_undo(self) -> None:
-        """Each object that was deleted is there again as it was, unless somebody else has written its name."""
-        asked = {block for action, block in self.play.pressed if action == panel.RESTORE and block.startswith(f"{panel.ENTRY}run-")}
+        """Each object of a run whose button was pressed is there again as it was; what was told with others in one late message has no button."""
         live = self.play.world.objects()
         for run, objects in self._deleted.items():
-            if self.play.touched.get(run) or not asked:
+            if self.play.touched.get(run) or run not in self.play.undone:
                 continue
             for each in objects:
                 found = live.get(each.name)
