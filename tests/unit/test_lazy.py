@@ -73,3 +73,24 @@ def test_a_lazy_value_may_be_none_and_may_fail() -> None:
     value()
     value()
     assert answers == []
+
+
+def test_who_waited_while_it_was_made_has_the_same() -> None:
+    """However many ask at once, it is made once."""
+    made, begun, go_on = [], threading.Event(), threading.Event()
+
+    def make() -> object:
+        begun.set()
+        assert go_on.wait(10)
+        made.append(object())
+        return made[0]
+
+    lazy = Lazy(make)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(lazy)
+        assert begun.wait(10)
+        second = pool.submit(lazy)
+        threading.Event().wait(0.05)
+        go_on.set()
+        assert first.result(10) is second.result(10) is made[0]
+    assert len(made) == 1
