@@ -40,6 +40,7 @@ check: $(VENV)/.tools ## Lint, types, layers, format, known vulnerabilities, Ter
 	@$(BIN)/python -m tests.advisories
 	@$(BIN)/python -m terraform.check
 	@$(SCAN)
+	@$(BANDIT)
 
 chaos: $(VENV)/.tools ## Let everything go wrong at random, with real processes: make chaos SEED=1 SCHEDULES=100 JOBS=2
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --schedules $(or $(SCHEDULES),100) --jobs $(or $(JOBS),1) $(ARGS)
@@ -50,8 +51,11 @@ terraform-check: $(VENV)/.tools ## Format, arguments and tests of what is deploy
 # In an environment of its own: what it needs does not go together with what the functions need.
 SCAN := $(BIN)/uv tool run --quiet --from checkov==3.3.30 checkov --directory terraform --framework terraform --quiet --compact --skip-download
 
-scan: $(BIN)/uv ## Look for insecure settings in what is deployed with Terraform
+BANDIT := $(BIN)/uv tool run --quiet bandit@1.9.4 --quiet --recursive functions shared main.py
+
+scan: $(BIN)/uv ## Look for insecure settings in what is deployed with Terraform, and insecure code in what runs
 	@$(SCAN)
+	@$(BANDIT)
 
 bench: $(VENV)/.tools ## Measure, each figure beside a baseline
 	@$(BIN)/python -m tests.bench

