@@ -187,8 +187,8 @@ class World:
                 self.brakes.append(stored)
             retire(bucket, stored, now, archives=archives)
 
-        run._log = logged  # type: ignore[method-assign]
-        storage._retire = retired  # type: ignore[method-assign]
+        run._log = logged  # type: ignore[method-assign]  # a witness of what the stand-in really does
+        storage._retire = retired  # type: ignore[method-assign]  # a witness of what the stand-in really does
 
     def _since(self) -> float:
         return min([*self.at_work.values()], default=self.clock.monotonic())
@@ -221,7 +221,7 @@ class World:
             self.storm.note(f"{target} answers {status} to message {job.message.id[-4:]} {job.message.data[:60]!r}, attempt {job.attempt}")
             return status
 
-        pusher._post = posted  # type: ignore[method-assign]
+        pusher._post = posted  # type: ignore[method-assign]  # a witness of what the stand-in really does
         for target, (topic, form) in triggers(self.sandbox).items():
             self.sandbox.pubsub.subscribe(topic, self.targets.url(target), min_backoff=0.1, max_backoff=0.3, form=form)
         self.sandbox.slack.connect(self.targets.url(SLACK_ACTION))

@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -279,6 +279,33 @@ def test_a_policy_that_becomes_unusable_before_the_whole_of_it_was_needed(
     assert wiring.watchdog().policy.artifacts[0].runs == "a/{run}/"
 
 
+class SlowSource:
+    """Where the policy's text comes from, once somebody lets it go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, text: str | Exception) -> None:
+        """From now on the policy is this text, or cannot be had."""
+        self.text, self.asked = text, 0
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        monkeypatch.setattr(policy_in_force, "fetch_policy_text", self._fetch)
+
+    def _fetch(self, settings: Settings) -> tuple[str, str]:
+        self.asked += 1
+        self.begun.set()
+        assert self.go_on.wait(10)
+        if isinstance(self.text, Exception):
+            raise self.text
+        return self.text, settings.policy
+
+    def all_at_once(self, count: int) -> list[Future[tuple[Any, ...]]]:
+        """So many events begin, and then it goes on: what comes of each."""
+        with ThreadPoolExecutor(count) as functions:
+            waiting = [functions.submit(wiring.suspects, "abc", "a/r/_FAILED") for _ in range(count)]
+            assert self.begun.wait(10)
+            threading.Event().wait(0.05)  # for the others to come to where they wait
+            self.go_on.set()
+        return waiting
+
+
 def test_nobody_waits_for_a_policy_that_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """While one reads it the others go on with the one that is there."""
     monkeypatch.setenv("WATCHDOG_POLICY", GS)
@@ -286,64 +313,32 @@ def test_nobody_waits_for_a_policy_that_is_read_again(monkeypatch: pytest.Monkey
     source.texts = [ARTIFACTS % "a/{run}/"]
     assert wiring.watchdog().policy.version == 1
     source.now += policy_in_force.POLICY_FOR
-    begun, go_on = threading.Event(), threading.Event()
-
-    def slow(settings: Settings) -> tuple[str, str]:
-        begun.set()
-        assert go_on.wait(10)
-        return ARTIFACTS % "b/{run}/", settings.policy
-
-    monkeypatch.setattr(policy_in_force, "fetch_policy_text", slow)
+    slow = SlowSource(monkeypatch, ARTIFACTS % "b/{run}/")
     with ThreadPoolExecutor(1) as functions:
         reading = functions.submit(wiring.suspects, "abc", "b/r/_FAILED")
-        assert begun.wait(10)
+        assert slow.begun.wait(10)
         assert len(wiring.suspects("abc", "a/r/_FAILED")) == 1
-        go_on.set()
+        slow.go_on.set()
         assert len(reading.result(10)) == 1
 
 
 def test_those_who_waited_for_a_policy_that_could_not_be_read_do_not_ask_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are told what it was; whoever comes later asks anew."""
     monkeypatch.setenv("WATCHDOG_POLICY", GS)
-    asked, go_on = [], threading.Event()
-
-    def away(settings: Settings) -> tuple[str, str]:
-        asked.append(settings.policy)
-        assert go_on.wait(10)
-        raise Unavailable("503", resource=GS)
-
-    monkeypatch.setattr(policy_in_force, "fetch_policy_text", away)
-    with ThreadPoolExecutor(4) as functions:
-        waiting = [functions.submit(wiring.suspects, "abc", "x") for _ in range(4)]
-        while policy_in_force._fetching.locked() is False or len([each for each in waiting if each.running()]) < 4:
-            pass
-        threading.Event().wait(0.05)
-        go_on.set()
-        failures = [each.exception(10) for each in waiting]
-    assert [type(failure) for failure in failures] == [Unavailable] * 4
-    assert len(asked) == 1
+    slow = SlowSource(monkeypatch, Unavailable("503", resource=GS))
+    assert [type(each.exception(10)) for each in slow.all_at_once(4)] == [Unavailable] * 4
+    assert slow.asked == 1
     with pytest.raises(Unavailable):
         wiring.suspects("abc", "x")
-    assert len(asked) == 2
+    assert slow.asked == 2
 
 
 def test_all_that_wait_for_the_first_policy_have_it_from_one_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first events of a process come side by side."""
     monkeypatch.setenv("WATCHDOG_POLICY", GS)
-    asked, go_on = [], threading.Event()
-
-    def slow(settings: Settings) -> tuple[str, str]:
-        asked.append(settings.policy)
-        assert go_on.wait(10)
-        return ARTIFACTS % "a/{run}/", settings.policy
-
-    monkeypatch.setattr(policy_in_force, "fetch_policy_text", slow)
-    with ThreadPoolExecutor(4) as functions:
-        waiting = [functions.submit(wiring.suspects, "abc", "a/r/_FAILED") for _ in range(4)]
-        threading.Event().wait(0.05)
-        go_on.set()
-        assert [len(each.result(10)) for each in waiting] == [1] * 4
-    assert len(asked) == 1
+    slow = SlowSource(monkeypatch, ARTIFACTS % "a/{run}/")
+    assert [len(each.result(10)) for each in slow.all_at_once(4)] == [1] * 4
+    assert slow.asked == 1
 
 
 @pytest.mark.parametrize(("older", "usable"), [(ARTIFACTS % "a/{run}/", True), ("mode: x\n" + ARTIFACTS % "a/{run}/", False)])
